@@ -147,6 +147,7 @@ pub struct Runnable {
     /// * `variant` (json): the variant of the test
     /// * `config` (json): settings for this runnable alone
     /// * `timeout` (integer, nanoseconds): the limit on the task's running time
+    /// * `spawner` (text): the spawner in whose environments the task runs
     /// * `image` (text): the image in whose containers the task runs
     /// * `limits` (json, an object): what the task's processes may use: `memory`, `processes`,
     ///   `cpus` and `disk`, each as its setting

@@ -136,6 +136,85 @@ fn assert_same_in(tests: &[Value], options: &[&str], prepare: fn(&Fixture)) -> A
     first
 }
 
+/// What the account has of a task that is the same whichever tests run beside it.
+fn of_task(account: &Account, task: &str) -> (Vec<Value>, BTreeMap<String, Vec<u8>>) {
+    let mut events = account.events[task].clone();
+    for event in &mut events {
+        event.as_object_mut().unwrap().remove("task");
+        for name in ["index", "title", "directory", "runnable"] {
+            event["data"].as_object_mut().unwrap().remove(name);
+        }
+    }
+    let start = format!("{task}/");
+    let own = account.files.iter().filter_map(|(name, bytes)| {
+        let name = name.strip_prefix(&start)?;
+        Some((name.to_owned(), bytes.clone()))
+    });
+    (events, own.collect())
+}
+
+#[test]
+fn one_job_with_all_spawners_gives_the_results_of_each_alone() {
+    let needed = json!({
+        "type": "command",
+        "setup": "echo x >${TMPDIR:-/tmp}/needed",
+        "teardown": "rm ${TMPDIR:-/tmp}/needed",
+        "scope": "task",
+    });
+    let tests = [
+        shell(
+            "passes",
+            "cat data && echo left >$AVOCADO_TEST_OUTPUTDIR/left",
+        ),
+        shell("fails", "echo why >&2; exit 1"),
+        shell("signal", "kill -SEGV $$"),
+        exec("missing", "/no/such/program"),
+        shell("strays", "sleep 100 & setsid sleep 100 & true"),
+        requiring(
+            shell("needs", "cat ${TMPDIR:-/tmp}/needed"),
+            &json!([needed]),
+        ),
+        noop("nothing"),
+    ];
+    let alone = accounts(&tests, &[], |_| {});
+    let (engine, cluster, project) = (Engine::shared(), Cluster::shared(), Fixture::new());
+    let hosts = Hosts::start(&project, &["one"]);
+    let settings = [engine.settings(), hosts.settings(), cluster.settings(1, 2)];
+    project.user_config(&settings.concat());
+    project.file("data", "of the project\n");
+    let on = |spawner: &str| {
+        let tests = tests.clone().into_iter();
+        tests
+            .map(|test| with(test, "spawner", json!(spawner)))
+            .collect::<Vec<Value>>()
+    };
+    project.recipe("job.json", &SPAWNERS.map(on).concat());
+    let ran = cluster.run(&project, &["run", "job.json"]);
+    project.assert_no_strays();
+    cluster.assert_nothing_left(&project);
+    engine.assert_no_containers_of(&project);
+    hosts.assert_nothing_left(&project);
+    let planned = project.job().events_of("task-planned");
+    let together = account(&project, ran);
+    assert_eq!(together.code, Some(1));
+    // By the numbers of the recipe. Tests of one environment follow each other in the plan.
+    let mut planned: Vec<&str> = planned
+        .iter()
+        .map(|event| event["task"].as_str().unwrap())
+        .collect();
+    planned.sort_unstable();
+    let mut planned = planned.into_iter();
+    for (spawner, alone) in &alone {
+        let mut tasks: Vec<&String> = alone.events.keys().collect();
+        tasks.sort();
+        for (task, beside) in tasks.into_iter().zip(&mut planned) {
+            let (left, right) = (of_task(alone, task), of_task(&together, beside));
+            assert_eq!(left, right, "{spawner}: {task} {beside}");
+        }
+    }
+    assert_eq!(planned.next(), None);
+}
+
 /// The status of a test.
 fn status<'a>(account: &'a Account, task: &str) -> &'a str {
     let ended = account.events[task].last().unwrap();

@@ -67,7 +67,7 @@ fn runner_starts_no_process_with_an_ungranted_spawner() {
     assert_eq!(
         job.reason("World"),
         "runner `greet` (plugins/runner-greet.wasm) may start processes with the spawner \
-         `sandbox` only, and this job's is `process`: use `--spawner sandbox`, or `persea plugin \
+         `sandbox` only, and the test's is `process`: use `--spawner sandbox`, or `persea plugin \
          update runner.greet --grant process=sandbox,process`"
     );
     assert_eq!(job.status("n"), "PASS");

@@ -366,7 +366,7 @@ fn lister_runs_only_with_its_granted_spawners() {
     assert_eq!(
         words,
         "its tests cannot be listed: lister `script-suite` (plugins/suite-script.wasm) may start \
-         processes with the spawner `sandbox` only, and this job's is `process`"
+         processes with the spawner `sandbox` only, and the test's is `process`"
     );
     assert!(project.lines("listed").is_empty(), "something was started");
     // What the message says to type helps.

@@ -23,6 +23,7 @@ mod conformance;
 mod containers;
 mod contract;
 mod endings;
+mod environments;
 mod grants;
 mod graph;
 #[path = "../hostile/mod.rs"]

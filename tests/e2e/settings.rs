@@ -79,8 +79,8 @@ fn settings_layers_override_each_other_and_show_their_origin() {
     assert_eq!(
         line,
         "run.max_parallel_tasks = 3  # from persea.toml: number of tasks that run at once; 0 means \
-         the number of processors, or with the spawners `ssh` and `slurm` the slots of all hosts \
-         or nodes"
+         the number of processors for those on this machine, and the slots of all hosts or nodes \
+         for those of the spawners `ssh` and `slurm`"
     );
     // A job uses the same value, and an option of its own has precedence.
     fixture

@@ -46,7 +46,7 @@ fn runnable_of_a_resolver_runs_only_with_its_granted_spawners() {
     assert_eq!(
         reason,
         "resolver `hostile` (plugins/hostile-resolver.wasm) may have processes started with the \
-         spawner `sandbox` or `container` only, and this job's is `process`: use `--spawner \
+         spawner `sandbox` or `container` only, and the test's is `process`: use `--spawner \
          sandbox`, or `persea plugin add plugins/hostile-resolver.wasm --grant \
          process=sandbox,container,process --grant workspace=.`"
     );
@@ -156,7 +156,7 @@ fn parameter_of_a_varianter_needs_its_grants() {
     let reason = job.reason("t");
     assert_eq!(job.status("t"), "ERROR");
     let error = "varianter `hostile` (plugins/hostile-varianter.wasm) may have processes started \
-                 with the spawner `sandbox` or `container` only, and this job's is `process`: use \
+                 with the spawner `sandbox` or `container` only, and the test's is `process`: use \
                  `--spawner sandbox`, or `persea plugin add ";
     assert!(reason.starts_with(error), "{reason}");
     assert_eq!(job.status("/bin/true"), "PASS");
@@ -185,7 +185,7 @@ fn variable_of_a_requirement_resolver_needs_its_grants() {
     assert_eq!(job.status("t"), "ERROR");
     let error = "requirement `taints`: requirement-resolver `hostile` \
                  (plugins/hostile-requirement.wasm) may have processes started with the spawner \
-                 `sandbox` or `container` only, and this job's is `process`: use `--spawner \
+                 `sandbox` or `container` only, and the test's is `process`: use `--spawner \
                  sandbox`, or `persea plugin add ";
     assert!(reason.starts_with(error), "{reason}");
     assert!(!exists(&fixture, "by-variable"));

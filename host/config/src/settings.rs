@@ -64,7 +64,8 @@ macro_rules! settings {
 }
 
 settings! {
-    /// allow downloads from `file://` locations; if not set, only the spawner `process` allows them
+    /// allow downloads from `file://` locations; if not set, only for environments without
+    /// isolation, and only if `run.spawner` does not isolate
     FETCH_FILES: Maybe<Flag> = "fetch.files", (), Nothing;
     /// hosts from which downloads are allowed; `*.example.org` means every host below it, `*` any
     /// host
@@ -212,8 +213,8 @@ settings! {
     /// number of further attempts of a task whose environment was lost, such as a host that does
     /// not answer any more; they do not count as retries
     RUN_LOST_ENVIRONMENTS: Number = "run.lost_environments", 2, Any;
-    /// number of tasks that run at once; 0 means the number of processors, or with the spawners
-    /// `ssh` and `slurm` the slots of all hosts or nodes
+    /// number of tasks that run at once; 0 means the number of processors for those on this
+    /// machine, and the slots of all hosts or nodes for those of the spawners `ssh` and `slurm`
     RUN_MAX_PARALLEL_TASKS: Number = "run.max_parallel_tasks", 0, Any;
     /// which tasks start first: those that failed the last time, or those that took the longest,
     /// according to the latest jobs in `run.results_dir`
@@ -237,8 +238,8 @@ settings! {
     RUN_SHUFFLE: Flag = "run.shuffle", false, Any;
     /// seed of the random order, as an earlier job printed it; if not set, each job has a new one
     RUN_SHUFFLE_SEED: Maybe<Number> = "run.shuffle_seed", (), Any;
-    /// where tests run: directly on this machine (`process`), in a `sandbox` on it, in a
-    /// `container`, on other hosts over `ssh`, or on nodes of a cluster (`slurm`)
+    /// where tests run that name no spawner: directly on this machine (`process`), in a `sandbox`
+    /// on it, in a `container`, on other hosts over `ssh`, or on nodes of a cluster (`slurm`)
     RUN_SPAWNER: Choice<SpawnerKind> = "run.spawner", SpawnerKind::Process, Unsaid;
     /// treat warnings about references as errors: a file that may hold tests that were not found,
     /// or that cannot be read

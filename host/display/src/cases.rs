@@ -72,6 +72,7 @@ mod tests {
             tags: Attributes::new(),
             suite: None,
             variant: None,
+            environment: None,
             whiteboard: None,
             left_behind: 0,
             cpu_user: None,

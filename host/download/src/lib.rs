@@ -16,7 +16,7 @@ use std::fs::File;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use cap_std::fs::{Dir, OpenOptionsExt as _};
@@ -77,6 +77,8 @@ pub struct Downloads {
     /// A host is allowed if all of these lists contain it.
     hosts: Vec<Hosts>,
     files: bool,
+    /// Whether files are allowed for an isolating environment too.
+    files_for_isolated: bool,
     offline: bool,
     unverified: bool,
     max_bytes: u64,
@@ -102,6 +104,7 @@ impl Downloads {
             files: config
                 .get(settings::FETCH_FILES)
                 .unwrap_or(!config.get(settings::RUN_SPAWNER).is_isolating()),
+            files_for_isolated: config.get(settings::FETCH_FILES).unwrap_or_default(),
             offline: config.get(settings::FETCH_OFFLINE),
             unverified: config.get(settings::FETCH_UNVERIFIED),
             max_bytes: config.get(settings::FETCH_MAX_MB).saturating_mul(1 << 20),
@@ -125,8 +128,31 @@ impl Downloads {
         Self {
             hosts,
             files: self.files && is_named("file"),
-            project: self.project.clone(),
             project_files: self.project_files && is_named("."),
+            ..self.copy()
+        }
+    }
+
+    /// Restricts the downloads to those for an isolating environment, which gets files that only
+    /// the host can read if the setting `fetch.files` says so.
+    pub fn for_isolated(self: &Arc<Self>) -> Arc<Self> {
+        match self.files && !self.files_for_isolated {
+            true => Arc::new(Self {
+                files: false,
+                ..self.copy()
+            }),
+            false => Arc::clone(self),
+        }
+    }
+
+    /// A copy with a client of its own.
+    fn copy(&self) -> Self {
+        Self {
+            hosts: self.hosts.clone(),
+            files: self.files,
+            files_for_isolated: self.files_for_isolated,
+            project: self.project.clone(),
+            project_files: self.project_files,
             offline: self.offline,
             unverified: self.unverified,
             max_bytes: self.max_bytes,

@@ -18,4 +18,3 @@ pub(crate) mod slot;
 pub(crate) mod supervise;
 pub(crate) mod task_directory;
 pub(crate) mod task_session;
-pub(crate) mod waits;

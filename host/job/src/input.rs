@@ -5,6 +5,7 @@ pub(crate) mod identifier;
 pub(crate) mod job_file;
 pub(crate) mod own_limits;
 pub(crate) mod own_settings;
+pub(crate) mod own_spawner;
 pub(crate) mod provenance;
 pub(crate) mod resolve;
 pub(crate) mod schema;

@@ -13,7 +13,7 @@ mod results;
 mod undo;
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,6 +22,7 @@ pub use dispatch::beginning::CommandPlugins;
 pub use dispatch::error::JobError;
 pub use execute::control::Signals;
 pub use input::job_file::{JobFile, JobFileError};
+pub use input::own_spawner::{SpawnerChoice, spawners_of};
 pub use input::resolve::{Answer, Resolutions, Resolved, TestLister, TypedBy, resolve};
 pub use input::schema::{job_file_schema, recipe_schema};
 pub use input::variants::VariantsError;
@@ -37,7 +38,7 @@ pub use results::report::{
     ReportDestination, ReportError, ReportOrder, make as make_report, orders,
 };
 pub use undo::release::{
-    JobRelease, ReleaseResult, UnreleasedRequirement, project_of, remote_of, unreleased_of,
+    JobRelease, ReleaseResult, UnreleasedRequirement, places_of, project_of, unreleased_of,
 };
 pub use undo::unreleased::UnreleasedJobs;
 
@@ -47,7 +48,6 @@ use dispatch::slots;
 use dispatch::takeover::{self, Remains};
 use execute::context::{ExecutionContext, JobContext};
 use execute::limit_means;
-use execute::waits::Waits;
 use execute::{clock, control, supervise};
 use input::{own_limits, own_settings};
 use persea_config::Config;
@@ -55,11 +55,11 @@ use persea_config::settings;
 use persea_display as display;
 use persea_display::{JobBegin, JobLog, Screen};
 use persea_journal::{Event, JobFinished, JobStarted, Journal, Warning, WarningCause};
-use persea_model::{JobId, Tally};
+use persea_model::{JobId, SpawnerKind, Tally};
 use persea_plugin::Catalog;
-use persea_spawner::{Spawner, descriptor};
-use persea_system::threads;
+use persea_spawner::{Spawners, descriptor};
 use plan::planner::{self, Plan};
+use plan::slot_pools::{self, SlotPools};
 use plan::{graph, history};
 use results::directory;
 use results::running_reports::RunningReports;
@@ -84,8 +84,8 @@ pub struct Job {
     pub config: Arc<Config>,
     /// The plugins.
     pub catalog: Arc<Catalog>,
-    /// The spawner of the tests' processes.
-    pub spawner: Box<dyn Spawner>,
+    /// The spawners of the tests' processes: those of [`spawners_of`].
+    pub spawners: Spawners,
     /// The references, as the user gave them.
     pub references: Vec<String>,
     /// What the references were resolved to.
@@ -100,8 +100,6 @@ pub struct Job {
     pub warnings: Vec<Warning>,
     /// Where the directories of jobs are made.
     pub results_root: PathBuf,
-    /// A directory for files that are removed after the job.
-    pub temp_dir: PathBuf,
     /// The list of jobs that may have requirements to release.
     pub unreleased_jobs: UnreleasedJobs,
     /// The signals that end or pause the job, handled since before the first temporary file was
@@ -139,8 +137,17 @@ pub struct Summary {
 
 /// The most plugin instances that a job needs at once, as configured: one for each running or
 /// queued task, one for each requirement slot, and a reserve for resolvers and result formats.
+/// Which tests there are is not known yet, so all hosts that are configured count.
 pub fn instances(config: &Config) -> u32 {
-    let all = parallel(config).saturating_mul(slots::MAX_TASKS_IN_SLOT + 1) + 64;
+    let own = config.get(settings::RUN_SPAWNER);
+    let is_remote = |kind: &SpawnerKind| {
+        let descriptor = descriptor(*kind);
+        let has_hosts = || (descriptor.slots)(config).is_some_and(|slots| slots > 0);
+        *kind != own && descriptor.is_remote && has_hosts()
+    };
+    let remote = SpawnerKind::ALL.into_iter().filter(is_remote);
+    let slots: usize = remote.chain([own]).map(|it| parallel(it, config)).sum();
+    let all = slots.saturating_mul(slots::MAX_TASKS_IN_SLOT + 1) + 64;
     u32::try_from(all).unwrap_or(u32::MAX).min(MOST_INSTANCES)
 }
 
@@ -158,22 +165,10 @@ pub async fn load_requirement_resolvers(catalog: &Catalog, resolved: &[Resolved]
 /// The most plugin instances at once: each reserves address space, which is limited.
 const MOST_INSTANCES: u32 = 9_000;
 
-/// The number of tasks that a job runs at once, as configured.
-pub fn parallel(config: &Config) -> usize {
-    match config.get(settings::RUN_MAX_PARALLEL_TASKS) {
-        0 => {
-            let slots = descriptor(config.get(settings::RUN_SPAWNER)).slots;
-            let slots = slots(config).filter(|slots| *slots > 0);
-            slots.map_or_else(threads::processors, |slots| slots.min(MOST_PARALLEL))
-        }
-        number => usize::try_from(number)
-            .unwrap_or(usize::MAX)
-            .min(MOST_PARALLEL),
-    }
+/// The number of tasks with a spawner that a job runs at once, as configured.
+pub fn parallel(spawner: SpawnerKind, config: &Config) -> usize {
+    slot_pools::slots_of(spawner, config)
 }
-
-/// The most tasks at once: more would exhaust the system's process and descriptor tables.
-const MOST_PARALLEL: usize = 4096;
 
 impl Job {
     /// Runs the job from its plan to its reports.
@@ -182,7 +177,7 @@ impl Job {
             id,
             config,
             catalog,
-            mut spawner,
+            mut spawners,
             references,
             resolved,
             resumed,
@@ -190,7 +185,6 @@ impl Job {
             only,
             mut warnings,
             results_root,
-            temp_dir,
             unreleased_jobs,
             mut signals,
         } = self;
@@ -204,6 +198,7 @@ impl Job {
                 leases.as_secs() + 1
             ));
         }
+        let mut waits = spawners.waits();
         // Compiling plugins may take seconds; Ctrl-C does not wait for it.
         let prepared = async {
             let plan = match &resumed {
@@ -218,21 +213,30 @@ impl Job {
                 return Err(JobError::NoneAgain);
             }
             let graph = plan.graph(&config)?;
-            let open = resumed.as_ref().map(|resumed| resumed.stored.open());
-            let open = open.unwrap_or(plan.entries.len());
-            let slots = parallel(&config).min(open);
-            if plan.runs_processes() && open > 0 {
-                spawner.prepare(slots).await?;
+            let open = || {
+                let stored = resumed.as_ref().map(|resumed| &resumed.stored);
+                plan.entries
+                    .iter()
+                    .filter(move |it| stored.is_none_or(|job| job.is_open(it.task.index)))
+            };
+            let pools = SlotPools::new(open(), &config);
+            let starting = open().filter(|entry| entry.starts_processes());
+            let kinds: BTreeSet<SpawnerKind> = starting.map(|entry| entry.spawner).collect();
+            for kind in kinds {
+                let slots = pools.slots(kind);
+                spawners.set_first_slot(kind, slots.map_or(0, |slots| slots.first));
+                let count = slots.map_or(0, |slots| slots.count);
+                spawners.prepare(kind, count).await?;
             }
-            let policy = policy(&catalog, &config, (&plan, &graph), &results_root).await?;
+            let planned = (&plan, &graph, pools.at_once);
+            let policy = policy(&catalog, &config, planned, &results_root).await?;
             if let Some(remains) = remains {
                 remains.end().await?;
             }
-            Ok((Arc::new(plan), graph, policy))
+            Ok((Arc::new(plan), graph, pools, policy))
         };
         let prepared = {
             let mut preparing = std::pin::pin!(prepared);
-            let mut waits = Waits::of(&*spawner);
             loop {
                 tokio::select! {
                     biased;
@@ -242,24 +246,24 @@ impl Job {
                 }
             }
         };
-        let (plan, graph, policy) = match prepared {
+        let (plan, graph, pools, policy) = match prepared {
             Ok(prepared) => prepared,
             Err(error) => {
                 // It may have been prepared already.
-                spawner.close().await;
+                spawners.close().await;
                 return Err(error);
             }
         };
         let total = plan.entries.len();
         let limits = own_limits::TaskLimits::new(&config);
-        let about_limits = limit_means::check(&plan, &limits, &*spawner)?;
+        let about_limits = limit_means::check(&plan, &limits, &spawners)?;
         warnings.extend(about_limits);
         let directory = match &resumed {
             None => JobDirectory::create(&results_root, &id)?,
             Some(resumed) => JobDirectory::reopen(&resumed.directory)?,
         };
         let dependencies = directory::Section::of_requirements(directory.path());
-        if spawner.has_snapshots() {
+        if spawners.any_has_snapshots() {
             let mut made = directory.test_results().restrict_to_owner();
             if !plan.requirements.steps.is_empty() {
                 made = made.and_then(|()| dependencies.restrict_to_owner());
@@ -272,10 +276,10 @@ impl Job {
         // Without a working directory no process can start. The spawner reports that better.
         let project_dir = std::env::current_dir().unwrap_or_default();
         for path in directory.not_for_tests(&project_dir) {
-            spawner.hide(&path);
+            spawners.hide(&path);
         }
         let running = directory.path().join(directory::RUNNING);
-        spawner.set_private_directory(directory.test_results().path(), &running);
+        spawners.set_private_directories(directory.test_results().path(), &running);
         let log = JobLog::new(directory.log()?);
         let is_taken_over = resumed.is_some();
         let (mut journal, progress) = match resumed {
@@ -354,12 +358,10 @@ impl Job {
             screen.log(line);
         }
 
-        let spawner_descriptor = descriptor(spawner.kind());
         let execution = Arc::new(ExecutionContext {
-            spawner,
+            spawners,
             clock: Arc::new(clock::Clock::new()),
             dependencies,
-            temp_dir,
             project_dir,
             grace: supervise::grace(&config),
         });
@@ -372,7 +374,7 @@ impl Job {
             let released = tokio::select! {
                 biased;
                 () = signals.end() => {
-                    execution.spawner.close().await;
+                    execution.spawners.close().await;
                     return Err(JobError::Interrupted);
                 }
                 released = released => released?,
@@ -388,10 +390,8 @@ impl Job {
             execution,
             id,
             catalog,
-            has_network: (spawner_descriptor.has_network)(&config),
             has_batches: config.get(settings::RUN_BATCHES),
             shows_cases: screen.shows_cases(),
-            is_fresh: (spawner_descriptor.is_fresh)(&config),
             test_results: Arc::clone(directory.test_results()),
             times: own_settings::TaskTimes::new(&config),
             limits,
@@ -405,7 +405,7 @@ impl Job {
             journal: &mut journal,
             screen,
             unreleased_jobs: &unreleased_jobs,
-            slot_count: parallel(&config).min(total.max(1)),
+            pools,
             timeout,
             progress,
         };
@@ -479,7 +479,7 @@ async fn until_hurried(
 async fn policy(
     catalog: &Catalog,
     config: &Config,
-    planned: (&Plan, &graph::Graph),
+    (plan, graph, slots): (&Plan, &graph::Graph, usize),
     results_root: &Path,
 ) -> Result<Policy, JobError> {
     let Some(name) = config.get(settings::RUN_SCHEDULER) else {
@@ -491,7 +491,7 @@ async fn policy(
         known: input::known_plugins(catalog.schedulers()),
     })?;
     let history = history::History::read(results_root);
-    let slots = u32::try_from(parallel(config)).unwrap_or(u32::MAX);
-    let begun = Policy::begin(plugin, config, planned, &history, slots).await;
+    let slots = u32::try_from(slots).unwrap_or(u32::MAX);
+    let begun = Policy::begin(plugin, config, (plan, graph), &history, slots).await;
     begun.map_err(JobError::Scheduler)
 }

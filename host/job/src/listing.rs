@@ -7,7 +7,7 @@ mod encoded;
 mod kept;
 mod place;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -19,13 +19,14 @@ use call::ListingCall;
 use kept::KeptListings;
 use persea_config::Config;
 use persea_model::names::cut;
-use persea_model::{Runnable, weight};
+use persea_model::{Runnable, SpawnerKind, weight};
 use persea_plugin::Catalog;
 
 pub use place::ListingPlace;
 
-/// Returns the place for listers' processes, which the first lister that must run needs.
-pub type OpenPlace<'a> = Box<dyn Fn() -> OpenedPlace<'a> + Send + Sync + 'a>;
+/// Returns the place for the processes of listers with a spawner, which the first lister that must
+/// run needs.
+pub type OpenPlace<'a> = Box<dyn Fn(SpawnerKind) -> OpenedPlace<'a> + Send + Sync + 'a>;
 
 /// The future of an [`OpenPlace`]. The error is for people.
 pub type OpenedPlace<'a> = Pin<Box<dyn Future<Output = Result<ListingPlace, String>> + Send + 'a>>;
@@ -37,7 +38,7 @@ pub struct TestListing<'a> {
     kept: Option<KeptListings>,
     /// None: nothing may run, and only kept answers are used.
     open: Option<OpenPlace<'a>>,
-    place: Option<Arc<ListingPlace>>,
+    places: BTreeMap<SpawnerKind, Arc<ListingPlace>>,
     /// The tasks that call listers.
     workers: JoinSet<Vec<Listable>>,
 }
@@ -67,7 +68,7 @@ impl<'a> TestListing<'a> {
             config,
             kept: cache.map(KeptListings::new),
             open,
-            place: None,
+            places: BTreeMap::new(),
             workers: JoinSet::new(),
         }
     }
@@ -75,7 +76,7 @@ impl<'a> TestListing<'a> {
     /// Ends the listers that still run, and the environments in which they have run.
     pub async fn close(mut self) {
         self.workers.shutdown().await;
-        if let Some(place) = self.place {
+        for place in self.places.into_values() {
             place.close().await;
         }
     }
@@ -108,17 +109,18 @@ impl<'a> TestListing<'a> {
         all
     }
 
-    /// Returns the place for listers' processes, which the first call opens; none if nothing may
-    /// run.
-    async fn place(&mut self) -> Option<Result<Arc<ListingPlace>, String>> {
+    /// Returns the place for the processes of listers with a spawner, which the first call opens;
+    /// none if nothing may run.
+    async fn place(&mut self, spawner: SpawnerKind) -> Option<Result<Arc<ListingPlace>, String>> {
         let open = self.open.as_ref()?;
-        if self.place.is_none() {
-            match open().await {
-                Ok(place) => self.place = Some(Arc::new(place)),
-                Err(why) => return Some(Err(why)),
-            }
+        if let Some(place) = self.places.get(&spawner) {
+            return Some(Ok(Arc::clone(place)));
         }
-        self.place.clone().map(Ok)
+        let opened = open(spawner).await.map(Arc::new);
+        if let Ok(place) = &opened {
+            self.places.insert(spawner, Arc::clone(place));
+        }
+        Some(opened)
     }
 
     /// Runs the listers of these runnables, several at once. The answers are in no order.
@@ -139,7 +141,9 @@ impl<'a> TestListing<'a> {
                 while let Some(mut listable) = next() {
                     let run = listable.call.run(&place, &slot, &catalog, &config);
                     listable.tests = match run.await {
-                        Ok(listing) => {
+                        Ok(mut listing) => {
+                            // The tests run where their program was to run.
+                            listable.call.place(&mut listing.tests);
                             if let Some(kept) = &kept {
                                 kept.put(listable.call.key(), &listing);
                             }
@@ -187,8 +191,13 @@ impl TestLister for TestListing<'_> {
             }
             done.push(listable);
         }
-        if !missing.is_empty() {
-            match self.place().await {
+        let mut by_spawner: BTreeMap<SpawnerKind, Vec<Listable>> = BTreeMap::new();
+        for listable in missing {
+            let of_spawner = by_spawner.entry(listable.call.spawner).or_default();
+            of_spawner.push(listable);
+        }
+        for (spawner, missing) in by_spawner {
+            match self.place(spawner).await {
                 Some(Ok(place)) => done.extend(self.run(&place, missing).await),
                 Some(Err(why)) => done.extend(missing.into_iter().map(|listable| Listable {
                     tests: Err(why.clone()),

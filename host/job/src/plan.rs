@@ -14,4 +14,5 @@ pub(crate) mod partition;
 pub(crate) mod planner;
 pub(crate) mod records;
 pub(crate) mod requirements;
+pub(crate) mod slot_pools;
 pub(crate) mod stored;

@@ -120,6 +120,10 @@ pub struct TaskFinished {
     /// The task's variant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub variant: Option<Attribute>,
+    /// The environment of the task's last attempt; none for this machine itself, and for a task
+    /// that has not run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<TaskEnvironment<'static>>,
     /// The text that the runner wrote on the task's whiteboard.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub whiteboard: Option<String>,
@@ -279,7 +283,7 @@ pub struct TaskStarted<'a> {
 pub struct TaskEnvironment<'a> {
     /// The spawner that has made the environment.
     pub spawner: Cow<'a, str>,
-    /// The image of the container, if the task names one of its own.
+    /// The image of the container; none for an environment of another spawner.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<Cow<'a, str>>,
     /// The other host on which the environment is; none for this machine.

@@ -411,7 +411,14 @@ impl Spawner for ContainerSpawner {
     }
 
     fn open(&self, slot: usize) -> SpawnerFuture<'_, Result<Environment, SpawnError>> {
-        Box::pin(async move { self.open_in(slot, &EnvironmentState::default()).await })
+        Box::pin(async move {
+            self.open_in(slot, &EnvironmentState::new(SpawnerKind::Container))
+                .await
+        })
+    }
+
+    fn probe(&self) -> SpawnerFuture<'_, Result<(), SpawnError>> {
+        Box::pin(async { self.engine().await.map(drop) })
     }
 
     fn restore<'a>(

@@ -7,6 +7,8 @@
 //!
 //! - `descriptor`: what the rest of the host knows about a spawner;
 //! - `registry`: the list of the spawners;
+//! - `spawners`: the spawners of a job, one of each kind that its tasks use;
+//! - `waits`: what they wait for, such as nodes of a cluster;
 //! - `process`: the spawner that does not isolate;
 //! - `sandbox`: the spawner of sandboxes on this machine, with the mounts, masks, layers and the
 //!   seccomp filter that it takes;
@@ -43,7 +45,9 @@ mod registry;
 mod remote;
 mod sandbox;
 mod slurm;
+mod spawners;
 mod ssh;
+mod waits;
 
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -62,13 +66,17 @@ pub use environment::{Child, Environment};
 pub use error::SpawnError;
 pub use limits::{LimitMeans, LimitsReport, ReachedLimit};
 pub use registry::descriptor;
+pub use spawners::Spawners;
+pub use waits::Waits;
 
 /// A future that a [`Spawner`] returns; boxed, so that spawners can be trait objects.
 pub type SpawnerFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// The state in which an environment is opened.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// The state in which an environment is opened. It has no default: each names its spawner.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EnvironmentState {
+    /// The spawner of the environment.
+    pub spawner: SpawnerKind,
     /// The image of a container; none for the one that the settings name, and for a spawner without
     /// images.
     pub image: Option<String>,
@@ -82,6 +90,20 @@ pub struct EnvironmentState {
     /// A directory of the host that the processes can write to, at the same path. The spawner
     /// creates it if it is missing.
     pub writable_directory: Option<PathBuf>,
+}
+
+impl EnvironmentState {
+    /// A new environment of a spawner, without a network where the spawner can isolate it.
+    pub const fn new(spawner: SpawnerKind) -> Self {
+        Self {
+            spawner,
+            image: None,
+            snapshot: None,
+            network: false,
+            owner: None,
+            writable_directory: None,
+        }
+    }
 }
 
 /// Opens environments of one kind: on this machine, in a sandbox, in a container, on another host.
@@ -109,6 +131,15 @@ pub trait Spawner: Send + Sync {
     /// Something is wrong that would fail every task of a slot.
     fn prepare(&self, slots: usize) -> SpawnerFuture<'_, Result<(), SpawnError>> {
         let _ = slots;
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    /// Checks what an environment needs here, before the first one is opened for a task, in a job
+    /// whose other tasks run with other spawners.
+    ///
+    /// # Errors
+    /// Something is wrong that would fail every task.
+    fn probe(&self) -> SpawnerFuture<'_, Result<(), SpawnError>> {
         Box::pin(std::future::ready(Ok(())))
     }
 

@@ -454,7 +454,14 @@ impl Spawner for SandboxSpawner {
     }
 
     fn open(&self, slot: usize) -> SpawnerFuture<'_, Result<Environment, SpawnError>> {
-        Box::pin(async move { self.open_in(slot, &EnvironmentState::default()).await })
+        Box::pin(async move {
+            self.open_in(slot, &EnvironmentState::new(SpawnerKind::Sandbox))
+                .await
+        })
+    }
+
+    fn probe(&self) -> SpawnerFuture<'_, Result<(), SpawnError>> {
+        self.check()
     }
 
     fn restore<'a>(

@@ -56,9 +56,10 @@ type AllMeans = [(Limit, LimitMeans); Limit::ALL.len()];
 /// it.
 async fn check(kind: SpawnerKind, context: &Context) -> Result<AllMeans, Failure> {
     let session = SpawnerSession::new(kind, context).await?;
-    let checked = session.spawner.check().await;
-    let means = Limit::ALL.map(|limit| (limit, session.spawner.limit_means(limit)));
-    session.spawner.close().await;
+    let spawner = session.spawners.get(kind).map_err(Failure::of)?;
+    let checked = spawner.check().await;
+    let means = Limit::ALL.map(|limit| (limit, spawner.limit_means(limit)));
+    spawner.close().await;
     checked.map_err(|error| Failure::with(exit::JOB_FAIL, error))?;
     Ok(means)
 }

@@ -1,5 +1,5 @@
 //! Owns the run of a job, new or resumed, from its resolved references to the exit code: the
-//! spawner, the display and what is shown at the end. Does not know the options.
+//! spawners, the display and what is shown at the end. Does not know the options.
 
 use std::collections::HashSet;
 use std::io::IsTerminal as _;
@@ -17,7 +17,7 @@ use persea_job::{
     Job, JobError, Resolutions, ResumedJob, Signals, Summary, UnreleasedJobs, results_root,
 };
 use persea_journal as journal;
-use persea_model::JobId;
+use persea_model::{JobId, SpawnerKind};
 use persea_plugin::Catalog;
 use persea_spawner::descriptor;
 use persea_system::temporary;
@@ -27,6 +27,8 @@ pub(super) struct JobInput {
     pub(super) id: JobId,
     pub(super) references: Vec<String>,
     pub(super) resolutions: Resolutions,
+    /// The spawners of the tests, at least one.
+    pub(super) spawners: Vec<SpawnerKind>,
     /// The titles of the tasks to run, if not all are run.
     pub(super) only: Option<HashSet<String>>,
     /// The job to be resumed; none for a new one.
@@ -44,19 +46,19 @@ pub(super) async fn execute(
         id,
         references,
         resolutions,
+        spawners: kinds,
         only,
         resumed,
     } = input;
     let results_root = results_root(&context.config, &context.dirs);
-    let kind = context.config.get(settings::RUN_SPAWNER);
     let SpawnerSession {
-        spawner,
-        common_dir,
+        spawners,
         temporary: _temporary,
-    } = SpawnerSession::new(kind, &context).await?;
+    } = SpawnerSession::with(&kinds, &context, &context.config).await?;
     // In parallel with the job, because there may be much to remove.
     let removal = {
-        let beside_jobs = descriptor(kind).is_remote.then(|| results_root.clone());
+        let is_remote = kinds.iter().any(|kind| descriptor(*kind).is_remote);
+        let beside_jobs = is_remote.then(|| results_root.clone());
         tokio::task::spawn_blocking(move || {
             temporary::remove_abandoned();
             if let Some(root) = beside_jobs {
@@ -114,7 +116,7 @@ pub(super) async fn execute(
         id,
         config: Arc::clone(&config),
         catalog,
-        spawner,
+        spawners,
         references,
         resolved: resolutions.resolved,
         resumed,
@@ -122,7 +124,6 @@ pub(super) async fn execute(
         warnings: resolutions.warnings,
         only,
         results_root,
-        temp_dir: common_dir,
         unreleased_jobs,
         signals,
     };

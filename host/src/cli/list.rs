@@ -14,7 +14,7 @@ use persea_config::Config;
 use persea_config::settings;
 use persea_display as display;
 use persea_job as job;
-use persea_job::{Answer, GraphExport, Resolutions, Resolved};
+use persea_job::{Answer, GraphExport, Resolutions, Resolved, SpawnerChoice};
 use persea_model::names::{printable, printable_json, printable_lines};
 use persea_plugin::Catalog;
 
@@ -91,6 +91,7 @@ impl List {
             [] => exit::OK,
             _ => exit::JOB_FAIL,
         };
+        let choice = SpawnerChoice::new(&context.config);
         for resolved in &resolutions.resolved {
             if !matches!(resolved.answer, Answer::Found { .. }) {
                 code = exit::JOB_FAIL;
@@ -98,7 +99,7 @@ impl List {
             let written = if self.json {
                 write_json(&mut out, resolved)
             } else {
-                write_lines(&mut out, resolved)
+                write_lines(&mut out, resolved, &choice)
             };
             if let Err(error) = written {
                 display::note_error(error);
@@ -142,7 +143,11 @@ fn graph(
     Ok(exit::OK)
 }
 
-fn write_lines(out: &mut impl std::io::Write, resolved: &Resolved) -> std::io::Result<()> {
+fn write_lines(
+    out: &mut impl std::io::Write,
+    resolved: &Resolved,
+    choice: &SpawnerChoice,
+) -> std::io::Result<()> {
     let reference = printable(&resolved.reference);
     match &resolved.answer {
         Answer::Found { runnables, .. } => {
@@ -157,6 +162,9 @@ fn write_lines(out: &mut impl std::io::Write, resolved: &Resolved) -> std::io::R
                     let tags: Vec<&str> =
                         runnable.tags.iter().map(|(tag, _)| tag.as_str()).collect();
                     write!(out, " ({})", printable(&tags.join(",")))?;
+                }
+                if let Some(environment) = choice.own_environment(&runnable.more) {
+                    write!(out, " in {}", printable(&environment))?;
                 }
                 writeln!(out)?;
             }

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use super::output::eprint_line;
 use super::session::SpawnerSession;
 use super::{Context, Failure};
-use persea_config::settings;
 use persea_job as job;
 use persea_job::{
     JobFile, ListingPlace, OpenPlace, Resolutions, Signals, TestLister as _, TestListing, TypedBy,
 };
+use persea_model::SpawnerKind;
 use persea_model::names::printable;
 use persea_plugin::Catalog;
 use persea_system::private::{READABLE, create_directory};
@@ -44,7 +44,7 @@ pub(super) async fn resolve(
 ) -> Result<Option<Resolutions>, Failure> {
     let config = &context.config;
     let open: Option<OpenPlace<'_>> = match listers {
-        Listers::Run => Some(Box::new(|| Box::pin(open_place(context)))),
+        Listers::Run => Some(Box::new(|spawner| Box::pin(open_place(context, spawner)))),
         Listers::UseKept => None,
     };
     let mut listing = TestListing::new(catalog, config, context.cache.as_deref(), open);
@@ -78,12 +78,10 @@ pub(super) async fn resolve(
     resolutions.transpose()
 }
 
-async fn open_place(context: &Context) -> Result<ListingPlace, String> {
-    let kind = context.config.get(settings::RUN_SPAWNER);
-    let session = SpawnerSession::new(kind, context).await;
+async fn open_place(context: &Context, spawner: SpawnerKind) -> Result<ListingPlace, String> {
+    let session = SpawnerSession::new(spawner, context).await;
     let SpawnerSession {
-        spawner,
-        common_dir,
+        spawners,
         temporary,
     } = session.map_err(|failure| failure.report.to_string())?;
     let directory: PathBuf = temporary.shared().join("listing");
@@ -91,8 +89,8 @@ async fn open_place(context: &Context) -> Result<ListingPlace, String> {
     let place = made.and_then(|()| {
         let guard = Box::new(temporary);
         let config = &context.config;
-        let slots = job::parallel(config);
-        ListingPlace::new(config, spawner, slots, &directory, common_dir, guard)
+        let slots = job::parallel(spawner, config);
+        ListingPlace::new(config, spawners, slots, &directory, guard)
     });
     place.map_err(|error| format!("no directory for the files of listers: {error}"))
 }

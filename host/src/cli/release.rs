@@ -57,25 +57,19 @@ impl Release {
             }
             // What a job has changed on another host is undone there.
             let mut own = context.config.clone();
-            let kind = match job::remote_of(&directory) {
-                None => SpawnerKind::Process,
-                Some((kind, hosts)) => {
-                    for (name, value) in hosts {
-                        own.set_raw(name, value);
-                    }
-                    kind
-                }
-            };
+            let places = job::places_of(&directory);
+            let places = places.map_err(|error| Failure::with(exit::JOB_FAIL, error))?;
+            for (name, value) in places.hosts {
+                own.set_raw(name, value);
+            }
             let SpawnerSession {
-                spawner,
-                common_dir,
+                spawners,
                 temporary: _temporary,
-            } = SpawnerSession::with(kind, context, &own).await?;
+            } = SpawnerSession::with(&places.spawners, context, &own).await?;
             let release = JobRelease {
                 config: Arc::clone(&config),
                 catalog: Arc::clone(&catalog),
-                spawner,
-                temp_dir: common_dir,
+                spawners,
             };
             let released = tokio::select! {
                 biased;
@@ -111,7 +105,10 @@ async fn remove_abandoned(context: &Context) {
         let Ok(session) = SpawnerSession::new(kind, context).await else {
             continue;
         };
-        match session.spawner.remove_abandoned().await {
+        let Ok(spawner) = session.spawners.get(kind) else {
+            continue;
+        };
+        match spawner.remove_abandoned().await {
             Ok(0) => {}
             Ok(removed) => print_line(format_args!(
                 "spawner {kind}: removed {removed} containers, images and cgroups of killed jobs"

@@ -36,6 +36,7 @@ pub(super) async fn run(name: &str, mut context: Context) -> Result<u8, Failure>
     let signals = listen_to_signals()?;
     let input = JobInput {
         id,
+        spawners: stored.spawners(&context.config),
         references: stored.started().references.clone(),
         resolutions: Resolutions::default(),
         only: None,

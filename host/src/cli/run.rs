@@ -11,7 +11,7 @@ use super::references::{refuse_unresolved, refuse_warnings, show_warnings};
 use super::session::listen_to_signals;
 use super::{Context, Failure, again, exit, resume};
 use persea_config::{Config, Flag, Key, Kind, settings};
-use persea_job::{JobError, JobFile, Partition, results_root};
+use persea_job::{JobError, JobFile, Partition, results_root, spawners_of};
 use persea_model::{JobId, SpawnerKind};
 
 #[derive(Debug, Args)]
@@ -189,28 +189,6 @@ impl Run {
         self.configure(&mut context.config)?;
         context.warn_about_project();
         context.config.check().map_err(Failure::of)?;
-        let spawner = context.config.get(settings::RUN_SPAWNER);
-        if let (Some(image), true) = (&self.image, spawner != SpawnerKind::Container) {
-            return Err(Failure::new(
-                exit::FAIL,
-                miette::miette!(
-                    help = "add `--spawner container`",
-                    "`--image {image}`: the spawner `{spawner}` makes no containers, so the tests \
-                     would run without the image"
-                ),
-            ));
-        }
-        if spawner != SpawnerKind::Ssh && !self.hosts.is_empty() {
-            return Err(Failure::new(
-                exit::FAIL,
-                miette::miette!(
-                    help = "add `--spawner ssh`",
-                    "`--hosts {}`: the spawner `{spawner}` uses no other hosts, so the tests would \
-                     run on this one",
-                    self.hosts.join(",")
-                ),
-            ));
-        }
         if let Some(part) = context.config.get(settings::RUN_PARTITION) {
             Partition::parse(part)
                 .map_err(|why| Failure::new(exit::FAIL, miette::miette!("{why}")))?;
@@ -247,10 +225,13 @@ impl Run {
         )?;
         refuse_warnings(&resolutions, &context.config)?;
 
+        let spawners = spawners_of(&resolutions.resolved, &context.config);
+        refuse_unused(self.image.as_deref(), &self.hosts, &spawners)?;
         let input = JobInput {
             id,
             references,
             resolutions,
+            spawners,
             only,
             resumed: None,
         };
@@ -289,6 +270,42 @@ fn refuse_unnameable_directory() -> Result<(), Failure> {
         // A directory that does not exist is an error of its own, later.
         _ => Ok(()),
     }
+}
+
+/// Refuses an option that says where tests run if none of them would run there.
+fn refuse_unused(
+    image: Option<&str>,
+    hosts: &[String],
+    kinds: &[SpawnerKind],
+) -> Result<(), Failure> {
+    let names: Vec<String> = kinds.iter().map(|kind| format!("`{kind}`")).collect();
+    let names = names.join(" and ");
+    let (subject, makes, uses) = match kinds {
+        [_] => ("the spawner", "makes", "uses"),
+        _ => ("the spawners", "make", "use"),
+    };
+    if let (Some(image), false) = (image, kinds.contains(&SpawnerKind::Container)) {
+        return Err(Failure::new(
+            exit::FAIL,
+            miette::miette!(
+                help = "add `--spawner container`",
+                "`--image {image}`: {subject} {names} {makes} no containers, so the tests would \
+                 run without the image"
+            ),
+        ));
+    }
+    if !hosts.is_empty() && !kinds.contains(&SpawnerKind::Ssh) {
+        return Err(Failure::new(
+            exit::FAIL,
+            miette::miette!(
+                help = "add `--spawner ssh`",
+                "`--hosts {}`: {subject} {names} {uses} no other hosts, so the tests would run on \
+                 this one",
+                hosts.join(",")
+            ),
+        ));
+    }
+    Ok(())
 }
 
 /// Reads a job file, and applies its settings to the configuration.

@@ -1,5 +1,5 @@
-//! Owns the spawner of a command and the temporary directories that live as long as it does. Does
-//! not know what the spawner starts.
+//! Owns the spawners of a command and the temporary directories that live as long as they do. Does
+//! not know what the spawners start.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use super::{Context, Failure, exit};
 use persea_config::{Config, UserDirs};
 use persea_job::{default_results, results_root};
 use persea_model::SpawnerKind;
-use persea_spawner::{Descriptor, Spawner, SpawnerInputs, descriptor};
+use persea_spawner::{Descriptor, SpawnerInputs, Spawners, descriptor};
 use persea_static_helper::HELPER;
 use persea_system::private::{READABLE, create_directory};
 use persea_system::temporary::Temporary;
@@ -26,12 +26,10 @@ pub(super) fn listen_to_signals() -> Result<persea_job::Signals, Failure> {
     })
 }
 
-/// A spawner with its temporary directories.
+/// Spawners with their temporary directories.
 pub(super) struct SpawnerSession {
-    /// The spawner.
-    pub(super) spawner: Box<dyn Spawner>,
-    /// The directory that all tasks share.
-    pub(super) common_dir: PathBuf,
+    /// The spawners.
+    pub(super) spawners: Spawners,
     /// The directories of all temporary files, removed when they are dropped.
     pub(super) temporary: SessionFiles,
 }
@@ -45,16 +43,18 @@ pub(super) struct SessionFiles {
 }
 
 impl SessionFiles {
-    fn new(spawner: SpawnerKind, config: &Config, dirs: &UserDirs) -> Result<Self, Failure> {
+    fn new(spawners: &[SpawnerKind], config: &Config, dirs: &UserDirs) -> Result<Self, Failure> {
         let own = Temporary::new().map_err(|error| {
             let help = "set TMPDIR to a directory that exists and that you may write to";
             Failure::new(exit::FAIL, miette::miette!(help = help, "{error}"))
         })?;
-        let Descriptor {
-            is_remote, slots, ..
-        } = descriptor(spawner);
-        let has_hosts = *is_remote && slots(config).is_some_and(|slots| slots > 0);
-        let shared = has_hosts.then(|| {
+        let has_hosts = |kind: &SpawnerKind| {
+            let Descriptor {
+                is_remote, slots, ..
+            } = descriptor(*kind);
+            *is_remote && slots(config).is_some_and(|slots| slots > 0)
+        };
+        let shared = spawners.iter().any(has_hosts).then(|| {
             let results = results_root(config, dirs);
             // Processes of other hosts start in another directory.
             let results = std::path::absolute(results).map_err(Failure::of)?;
@@ -72,7 +72,7 @@ impl SessionFiles {
         self.own.path()
     }
 
-    /// The directory that every process of the spawner can see.
+    /// The directory that every process without isolation can see.
     pub(super) fn shared(&self) -> &Path {
         self.shared.as_ref().unwrap_or(&self.own).path()
     }
@@ -81,29 +81,21 @@ impl SessionFiles {
 impl SpawnerSession {
     /// Sets a spawner up as the configuration says.
     pub(super) async fn new(spawner: SpawnerKind, context: &Context) -> Result<Self, Failure> {
-        Self::with(spawner, context, &context.config).await
+        Self::with(&[spawner], context, &context.config).await
     }
 
-    /// Sets a spawner up with other settings than those of the context.
+    /// Sets spawners up, at least one, with other settings than those of the context.
     pub(super) async fn with(
-        spawner: SpawnerKind,
+        kinds: &[SpawnerKind],
         context: &Context,
         config: &Config,
     ) -> Result<Self, Failure> {
         threads::reserved().await.map_err(Failure::of)?;
-        let temporary = SessionFiles::new(spawner, config, &context.dirs)?;
+        let temporary = SessionFiles::new(kinds, config, &context.dirs)?;
         let users = std::env::var_os(COMMON_TMPDIR).map(PathBuf::from);
-        let common_dir = match users {
-            // An isolating spawner shows its tests no other directory that they may write to.
-            Some(users) if !spawner.is_isolating() && users.is_dir() => {
-                std::path::absolute(users).map_err(Failure::of)?
-            }
-            _ => {
-                let common = temporary.shared().join("common");
-                create_directory(&common, READABLE).map_err(Failure::of)?;
-                common
-            }
-        };
+        let users = users.filter(|users| users.is_dir());
+        let users = users.map(std::path::absolute).transpose();
+        let users = users.map_err(Failure::of)?;
         let Context { dirs, .. } = context;
         let own = [&dirs.config, &dirs.state, &dirs.cache]
             .into_iter()
@@ -118,12 +110,27 @@ impl SpawnerSession {
             private: own.chain(jobs).collect(),
             config,
         };
-        let spawner = (descriptor(spawner).make)(inputs)
-            .map_err(|error| Failure::with(exit::JOB_FAIL, error))?;
+        let mut spawners = Spawners::default();
+        for kind in kinds {
+            let common = match (kind.is_isolating(), &users) {
+                (false, Some(users)) => users.clone(),
+                (false, None) => common_in(temporary.shared())?,
+                // An isolating spawner shows its tests no other directory that they may write to.
+                (true, _) => common_in(temporary.own())?,
+            };
+            let added = spawners.add(*kind, inputs.clone(), common);
+            added.map_err(|error| Failure::with(exit::JOB_FAIL, error))?;
+        }
         Ok(Self {
-            spawner,
-            common_dir,
+            spawners,
             temporary,
         })
     }
+}
+
+/// Makes the directory in another one that all tasks share.
+fn common_in(directory: &Path) -> Result<PathBuf, Failure> {
+    let common = directory.join("common");
+    create_directory(&common, READABLE).map_err(Failure::of)?;
+    Ok(common)
 }

@@ -4,8 +4,8 @@
 //! The format is Avocado's (`runnable-recipe.schema.json`): members `kind` (required), `uri`,
 //! `args`, `kwargs`, `config` and `identifier`; in `kwargs`, the names `tags`, `dependencies`,
 //! `variant`, `output_dir` and `assets` are special. Avocado does not have the members `needs`,
-//! `after`, `mutexes` and `resources`, which constrain when a task may run, nor `timeout`, `image`
-//! and `limits`.
+//! `after`, `mutexes` and `resources`, which constrain when a task may run, nor `timeout`,
+//! `spawner`, `image` and `limits`.
 
 use crate::shape::{self, JsonPath, Members, Stop};
 use persea_plugin_sdk::pages::RunnablePages;
@@ -13,7 +13,7 @@ use persea_plugin_sdk::prelude::*;
 use serde_json::value::RawValue;
 
 /// Members of a runnable.
-const MEMBERS: [&str; 13] = [
+const MEMBERS: [&str; 14] = [
     "kind",
     "uri",
     "args",
@@ -25,6 +25,7 @@ const MEMBERS: [&str; 13] = [
     "mutexes",
     "resources",
     "timeout",
+    "spawner",
     "image",
     "limits",
 ];
@@ -161,9 +162,10 @@ fn runnable(value: &RawValue, path: &JsonPath<'_>) -> Result<Runnable, String> {
                 0 => {}
                 limit => runnable.more.insert("timeout", limit),
             },
-            "image" => {
-                if let Some(image) = optional_text(value, &path)? {
-                    runnable.more.insert("image", image);
+            // The host knows which spawners there are.
+            "spawner" | "image" => {
+                if let Some(text) = optional_text(value, &path)? {
+                    runnable.more.insert(name.as_ref(), text);
                 }
             }
             // The host knows which limits there are.

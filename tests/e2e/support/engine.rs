@@ -127,11 +127,16 @@ impl Engine {
 
     /// Makes the engine that of a project's user.
     pub fn configure(&self, project: &Fixture) {
-        project.user_config(&format!(
-            "run.spawner = \"container\"\nspawner.container.engine = \"{}\"\n\
-             spawner.container.image = \"{IMAGE}\"\n",
+        let settings = self.settings();
+        project.user_config(&format!("run.spawner = \"container\"\n{settings}"));
+    }
+
+    /// The settings with which the spawner uses the engine.
+    pub fn settings(&self) -> String {
+        format!(
+            "spawner.container.engine = \"{}\"\nspawner.container.image = \"{IMAGE}\"\n",
             self.url()
-        ));
+        )
     }
 
     /// Kills the service with SIGKILL.

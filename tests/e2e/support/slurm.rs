@@ -138,10 +138,17 @@ impl Cluster {
 
     /// Makes this number of nodes, with this number of tests at once on each, the user's choice.
     pub fn configure(&self, project: &Fixture, nodes: usize, slots: usize) {
-        project.user_config(&format!(
-            "run.spawner = \"slurm\"\nspawner.slurm.nodes = {nodes}\n\
-             spawner.slurm.slots = {slots}\nspawner.slurm.lease = 5\n"
-        ));
+        let settings = self.settings(nodes, slots);
+        project.user_config(&format!("run.spawner = \"slurm\"\n{settings}"));
+    }
+
+    /// The settings with which the spawner takes this number of nodes, with this number of tests at
+    /// once on each.
+    pub fn settings(&self, nodes: usize, slots: usize) -> String {
+        format!(
+            "spawner.slurm.nodes = {nodes}\nspawner.slurm.slots = {slots}\n\
+             spawner.slurm.lease = 5\n"
+        )
     }
 
     /// The binary in a project, on this cluster.

@@ -99,12 +99,18 @@ impl Hosts {
                 hosts.files.path().display()
             );
         std::fs::write(hosts.files.path().join("config"), config).unwrap();
-        project.user_config(&format!(
-            "run.spawner = \"ssh\"\nspawner.ssh.hosts = {names:?}\nspawner.ssh.lease = 3\n\
-             spawner.ssh.options = [\"-F\", \"{}/config\"]\n",
-            hosts.files.path().display()
-        ));
+        project.user_config(&format!("run.spawner = \"ssh\"\n{}", hosts.settings()));
         hosts
+    }
+
+    /// The settings with which the spawner uses the hosts.
+    pub fn settings(&self) -> String {
+        let names: Vec<&str> = self.servers.iter().map(|it| it.name.as_str()).collect();
+        format!(
+            "spawner.ssh.hosts = {names:?}\nspawner.ssh.lease = 3\n\
+             spawner.ssh.options = [\"-F\", \"{}/config\"]\n",
+            self.files.path().display()
+        )
     }
 
     fn serve(&self, name: &str, port: u16, wrapper: &[&str]) -> Child {

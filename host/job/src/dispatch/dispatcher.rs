@@ -28,17 +28,17 @@ use crate::execute::context::JobContext;
 use crate::execute::control::{Control, SignalRequest, Signals, StopReason};
 use crate::execute::messages::ExecutorMessage;
 use crate::execute::slot::{EnvironmentReports, Slot, SlotIndex};
-use crate::execute::waits::Waits;
 use crate::plan::entry::PlanEntry;
 use crate::plan::graph::Graph;
 use crate::plan::planner::Plan;
+use crate::plan::slot_pools::SlotPools;
 use crate::results::directory::JobDirectory;
 use crate::undo::unreleased::UnreleasedJobs;
 use persea_config::settings;
 use persea_config::{Config, RetryCause};
 use persea_display::Screen;
 use persea_journal::{AttemptCause, Event, Journal, JournalError, TaskFinished, TaskProgress};
-use persea_model::{Outcome, Status, Tally, Task, TaskIndex};
+use persea_model::{Outcome, SpawnerKind, Status, Tally, Task, TaskIndex};
 
 pub(crate) use policy::Policy;
 use preparation::Preparation;
@@ -85,7 +85,7 @@ pub(crate) struct Dispatcher<'a> {
     pub(crate) journal: &'a mut Journal,
     pub(crate) screen: &'a mut Screen,
     pub(crate) unreleased_jobs: &'a UnreleasedJobs,
-    pub(crate) slot_count: usize,
+    pub(crate) pools: SlotPools,
     pub(crate) timeout: Option<Duration>,
     /// How far an earlier host has come; none for a new job.
     pub(crate) progress: Option<Progress>,
@@ -109,8 +109,8 @@ struct DispatchState {
     losses: HashMap<TaskIndex, usize>,
     /// By task: the number of attempts whose host has ended.
     taken_over: HashMap<TaskIndex, usize>,
-    /// By number: the slots of the environments that have not ended.
-    environments: BTreeMap<usize, SlotIndex>,
+    /// By number: the spawners and the slots of the environments that have not ended.
+    environments: BTreeMap<usize, (SpawnerKind, SlotIndex)>,
     /// The number of such attempts after which a task has no other one.
     max_losses: usize,
     /// Why the host that was given up last is away.
@@ -179,17 +179,13 @@ impl Dispatcher<'_> {
         let failfast = self.config.get(settings::RUN_FAILFAST).unwrap_or_default();
         let retries = self.config.get(settings::RUN_RETRIES);
         let mut state = DispatchState {
-            queue: Queue::new(graph),
+            queue: Queue::new(graph, self.pools.of_tasks(&self.plan)),
             helper_deaths: HashMap::new(),
             // A queued task starts without asking here. That is wrong where the end of any task may
             // change what starts next: with --failfast, or under a scheduler.
-            slots: Slots::reporting(
-                self.slot_count,
-                failfast == 0 && !policy.is_plugin(),
-                &reports,
-            ),
+            slots: Slots::reporting(&self.pools, failfast == 0 && !policy.is_plugin(), &reports),
             policy,
-            preparation: Preparation::new(self.slot_count, &self.plan.requirements, &reports),
+            preparation: Preparation::new(self.pools.count(), &self.plan.requirements, &reports),
             tally: Tally::default(),
             flaky: 0,
             ran: 0,
@@ -216,11 +212,12 @@ impl Dispatcher<'_> {
             self.go_on(&mut state, progress);
         }
         let mut batch = Vec::with_capacity(MESSAGE_BATCH);
-        let mut waits = Waits::of(&*self.context.execution.spawner);
+        let mut waits = self.context.execution.spawners.waits();
         loop {
             self.start(&mut state).await;
-            let idle =
-                state.slots.is_empty() && state.preparation.is_idle() && !state.waits_for_hosts();
+            let idle = state.slots.is_empty()
+                && state.preparation.is_idle()
+                && !self.waits_for_hosts(&state);
             if idle && self.end_stuck(&mut state) {
                 continue;
             }
@@ -268,7 +265,7 @@ impl Dispatcher<'_> {
             }
         }
         self.environments_closed(&mut state);
-        self.context.execution.spawner.close().await;
+        self.context.execution.spawners.close().await;
         if state.preparation.not_released.is_empty() {
             self.unreleased_jobs.remove(self.directory.path());
         }
@@ -293,21 +290,17 @@ impl Dispatcher<'_> {
     /// any. The requirements of several tasks may exclude each other in a circle, which the plan
     /// cannot detect.
     fn end_stuck(&mut self, state: &mut DispatchState) -> bool {
+        if self.end_away(state) {
+            return true;
+        }
         let stuck = state.queue.waiting();
         let plan = Arc::clone(&self.plan);
-        let (why, is_away) = match &state.away {
-            Some(away) if state.slots.are_closed() => {
-                (format!("no host is left to run it: {away}"), true)
-            }
-            Some(_) | None => (STUCK.to_owned(), false),
-        };
         for index in &stuck {
             match plan.entry(*index) {
+                // The end of an earlier one may have ended this one.
+                _ if !state.queue.is_node_waiting(*index) => {}
                 Some(PlanEntry { task, .. }) => {
-                    let mut outcome = Outcome::new(Status::Error, why.as_str());
-                    if is_away {
-                        outcome = outcome.with_infrastructure();
-                    }
+                    let outcome = Outcome::new(Status::Error, STUCK);
                     self.finish(state, task, &outcome, None);
                 }
                 None => self.end_node(state, *index, Status::Error),

@@ -2,12 +2,15 @@
 //! first ready one in plan order whose claims are free. Does not know where or how tasks run.
 
 mod choices;
+mod ready;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 
 use crate::plan::graph::{Claim, Dependency, Graph, Node, NodeIndex};
+use crate::plan::slot_pools::PoolIndex;
 use persea_model::{Status, TaskIndex};
+use ready::ReadyNodes;
 
 /// The phase of a node in the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +28,7 @@ pub(crate) struct Queue {
     /// By node: the number of nodes that it still waits for.
     open_dependencies: Vec<u32>,
     /// The waiting nodes that wait for no other node, except the `blocked` ones.
-    ready: BTreeSet<NodeIndex>,
+    ready: ReadyNodes,
     /// The number of waiting nodes.
     waiting_count: usize,
     /// By resource: the free amount.
@@ -57,7 +60,9 @@ pub(crate) struct Unrunnable {
 }
 
 impl Queue {
-    pub(crate) fn new(graph: Graph) -> Self {
+    /// A queue of the nodes of a graph. `pools` has the pool of slots of each task; it is empty if
+    /// all tasks have the same.
+    pub(crate) fn new(graph: Graph, pools: Vec<PoolIndex>) -> Self {
         let count = graph.order.node_count();
         let open_dependencies: Vec<u32> = (0..count)
             .map(|node| graph.dependency_count(NodeIndex(node)))
@@ -68,12 +73,15 @@ impl Queue {
             instance_pools.push(pool_resources.len());
             pool_resources.extend(resource.instances.iter().map(|_| index));
         }
+        let mut ready = ReadyNodes::new(pools, graph.tasks);
+        for (node, open) in open_dependencies.iter().enumerate() {
+            if *open == 0 {
+                ready.insert(NodeIndex(node));
+            }
+        }
         Self {
             phases: vec![QueuePhase::Waiting; count],
-            ready: (0..count)
-                .filter(|node| open_dependencies.get(*node) == Some(&0))
-                .map(NodeIndex)
-                .collect(),
+            ready,
             waiting_count: count,
             open_dependencies,
             free: graph.resources.iter().map(|it| it.amount).collect(),
@@ -116,7 +124,7 @@ impl Queue {
         self.unblock(limit);
         let mut startable = Vec::new();
         let mut blocked = Vec::new();
-        for node in self.ready.iter().copied() {
+        for node in self.ready.tasks() {
             let Some(task) = self.graph.task(node) else {
                 break;
             };
@@ -161,7 +169,9 @@ impl Queue {
                     blocked.remove(node);
                 }
             }
-            self.ready.extend(startable);
+            for node in startable {
+                self.ready.insert(node);
+            }
             for (node, other) in elsewhere {
                 self.block(node, other);
             }
@@ -170,7 +180,7 @@ impl Queue {
 
     /// Moves a node to the nodes that wait for more of a pool.
     fn block(&mut self, node: NodeIndex, pool: usize) {
-        self.ready.remove(&node);
+        self.ready.remove(node);
         if let Some(blocked) = self.blocked.get_mut(pool) {
             blocked.insert(node);
         }
@@ -182,6 +192,27 @@ impl Queue {
             && self.open_dependencies.get(task.0) == Some(&0)
             && self.missing_pool(task.into()).is_none()
             && self.is_choice_free(task)
+    }
+
+    /// Leaves out the tasks of a pool of slots until [`Self::open_pools`]. Returns whether any pool
+    /// is still open.
+    pub(crate) fn close_pool(&mut self, pool: PoolIndex) -> bool {
+        self.ready.close(pool)
+    }
+
+    /// Opens all pools of slots.
+    pub(crate) fn open_pools(&mut self) {
+        self.ready.open_all();
+    }
+
+    /// Whether the task's pool of slots is closed.
+    pub(crate) fn is_pool_closed(&self, task: TaskIndex) -> bool {
+        self.ready.is_closed(task.into())
+    }
+
+    /// Whether a node has neither been taken nor ended.
+    pub(crate) fn is_node_waiting(&self, node: NodeIndex) -> bool {
+        self.phases.get(node.0) == Some(&QueuePhase::Waiting)
     }
 
     /// Whether a task has neither been taken nor ended.
@@ -203,7 +234,7 @@ impl Queue {
     /// Returns the next node in a range of indices.
     fn peek_nodes(&mut self, range: Range<NodeIndex>) -> Option<NodeIndex> {
         loop {
-            let node = *self.ready.range(range.clone()).next()?;
+            let node = self.ready.first(&range)?;
             let Some(pool) = self.missing_pool(node) else {
                 return Some(node);
             };
@@ -222,7 +253,7 @@ impl Queue {
     /// Takes a node from the queue, with its claims.
     pub(crate) fn take(&mut self, node: impl Into<NodeIndex>) {
         let node = node.into();
-        self.ready.remove(&node);
+        self.ready.remove(node);
         self.set_phase(node, QueuePhase::Taken);
         self.adjust_free(node, u64::saturating_sub);
         self.lease(node);
@@ -245,7 +276,7 @@ impl Queue {
     pub(crate) fn end(&mut self, node: impl Into<NodeIndex>, status: Status) -> Vec<Unrunnable> {
         let node = node.into();
         let taken = self.phases.get(node.0) == Some(&QueuePhase::Taken);
-        self.ready.remove(&node);
+        self.ready.remove(node);
         self.chosen.remove(&node);
         if self.phases.get(node.0) == Some(&QueuePhase::Waiting) {
             // It ends before it started, perhaps while it waits for a resource.
@@ -253,6 +284,8 @@ impl Queue {
                 if let Some(blocked) = self.blocked.get_mut(pool) {
                     blocked.remove(&node);
                 }
+                // The node may have been woken for what it does not take now.
+                self.wake(pool);
             }
         }
         self.set_phase(node, QueuePhase::Ended);
@@ -291,7 +324,7 @@ impl Queue {
             }
         }
         for Unrunnable { node, .. } in &unrunnable {
-            self.ready.remove(node);
+            self.ready.remove(*node);
             self.set_phase(*node, QueuePhase::Ended);
         }
         unrunnable

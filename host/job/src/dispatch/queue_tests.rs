@@ -5,7 +5,7 @@ use super::*;
 use crate::plan::graph::tests::graph;
 
 fn queue(mores: &[Value]) -> Queue {
-    Queue::new(graph(mores, &[("gpu", 2), ("db", 1)]).unwrap())
+    Queue::new(graph(mores, &[("gpu", 2), ("db", 1)]).unwrap(), Vec::new())
 }
 
 /// Takes all tasks that can start now.
@@ -466,4 +466,23 @@ fn leases_of(queue: &Queue, task: usize) -> String {
         .get("board")
         .map(|it| it.join(","))
         .unwrap_or_default()
+}
+
+#[test]
+fn closed_pool_of_slots_holds_up_no_task_of_another_pool() {
+    let mores: Vec<Value> = (0..4).map(|_| json!({})).collect();
+    let pools = [1, 1, 0, 1].map(PoolIndex).to_vec();
+    let mut queue = Queue::new(graph(&mores, &[]).unwrap(), pools);
+    assert_eq!(queue.peek(), Some(TaskIndex(0)));
+    assert!(queue.close_pool(PoolIndex(1)));
+    assert_eq!(queue.peek(), Some(TaskIndex(2)));
+    assert_eq!(queue.ready(9), [TaskIndex(2)]);
+    assert!(queue.is_pool_closed(TaskIndex(3)) && !queue.is_pool_closed(TaskIndex(2)));
+    assert!(!queue.close_pool(PoolIndex(0)), "both are closed");
+    assert_eq!(queue.peek(), None);
+    queue.open_pools();
+    queue.take(TaskIndex(0));
+    assert_eq!(queue.ready(9), [1, 2, 3].map(TaskIndex));
+    queue.put_back(TaskIndex(0));
+    assert_eq!(queue.ready(2), [0, 1].map(TaskIndex));
 }

@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use crate::execute::cases::CaseBatch;
 use crate::execute::messages::{Assignment, FinishedTask};
 use crate::execute::slot::{EnvironmentReports, Slot, SlotIndex};
+use crate::plan::slot_pools::{PoolIndex, SlotPools};
 use persea_model::TaskIndex;
 use persea_spawner::{EnvironmentState, PipelinePosition};
 
@@ -48,6 +49,8 @@ enum Availability {
 /// The dispatcher's view of one slot.
 struct SlotState {
     availability: Availability,
+    /// The pool, whose tasks are the only ones that the slot takes.
+    pool: PoolIndex,
     slot: Arc<Slot>,
     /// The assigned tasks, the running one first.
     tasks: VecDeque<AssignedTask>,
@@ -94,6 +97,8 @@ impl SlotState {
 /// What a task needs of a slot and its environment.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Demand {
+    /// The pool of the slots that can take it.
+    pub(crate) pool: PoolIndex,
     /// The state that its environment needs; none for a task that needs no environment.
     pub(crate) state: Option<EnvironmentState>,
     /// The task leaves its environment dirty: it is not reused.
@@ -116,6 +121,9 @@ pub(crate) struct Placement {
 impl SlotState {
     /// Whether what runs in the slot leaves room for a task of this kind.
     fn accepts(&self, demand: &Demand) -> bool {
+        if self.pool != demand.pool {
+            return false;
+        }
         match (self.availability, &self.batch, &demand.batch) {
             (Availability::Away | Availability::Closed, ..) => false,
             (Availability::Open, None, _) => true,
@@ -163,6 +171,8 @@ pub(crate) enum SlotEvent {
 
 pub(crate) struct Slots {
     slots: Vec<SlotState>,
+    /// The number of slots that work at once.
+    at_once: usize,
     /// Whether tasks may queue in slots at all.
     may_queue: bool,
     mean_seconds: f64,
@@ -173,17 +183,28 @@ pub(crate) struct Slots {
 
 impl Slots {
     /// Slots whose environments are reported.
-    pub(crate) fn reporting(count: usize, may_queue: bool, reports: &EnvironmentReports) -> Self {
-        let mut slots = Self::new(count, may_queue);
+    pub(crate) fn reporting(
+        pools: &SlotPools,
+        may_queue: bool,
+        reports: &EnvironmentReports,
+    ) -> Self {
+        let mut slots = Self::new(pools, may_queue);
         for entry in &mut slots.slots {
             entry.slot = Arc::new(Slot::reporting(entry.slot.index, reports));
         }
         slots
     }
 
-    pub(crate) fn new(count: usize, may_queue: bool) -> Self {
+    pub(crate) fn new(pools: &SlotPools, may_queue: bool) -> Self {
+        let pool_of = |index: usize| {
+            let mut pools = pools.all().iter();
+            let pool = pools.position(|pool| index < pool.first + pool.count);
+            PoolIndex(pool.unwrap_or_default())
+        };
+        let count = pools.count();
         let entry = |index| SlotState {
             availability: Availability::Open,
+            pool: pool_of(index),
             slot: Arc::new(Slot::new(SlotIndex(index))),
             tasks: VecDeque::new(),
             last_position: None,
@@ -196,6 +217,7 @@ impl Slots {
         };
         Self {
             slots: (0..count).map(entry).collect(),
+            at_once: pools.at_once,
             may_queue: may_queue && count < MAX_QUEUEING_SLOTS,
             mean_seconds: 0.0,
             measured: 0,
@@ -225,6 +247,20 @@ impl Slots {
             .filter(|entry| entry.availability == Availability::Open)
             .filter(|entry| entry.tasks.is_empty() && wants(entry))
             .count()
+            .min(self.at_once.saturating_sub(self.working()))
+    }
+
+    /// The number of slots that have a task.
+    fn working(&self) -> usize {
+        let slots = self.slots.iter();
+        slots.filter(|entry| !entry.tasks.is_empty()).count()
+    }
+
+    /// Whether a pool has room for another task.
+    pub(crate) fn has_room(&self, pool: PoolIndex) -> bool {
+        let mut slots = self.slots.iter().filter(|entry| entry.pool == pool);
+        self.room() > 0
+            && slots.any(|it| it.availability == Availability::Open && it.tasks.is_empty())
     }
 
     /// Whether no slot has a task or a batch.
@@ -261,21 +297,25 @@ impl Slots {
         changed.count()
     }
 
-    /// Whether no slot is open, and some may be opened again.
-    pub(crate) fn are_suspended(&self) -> bool {
-        let has = |availability| self.slots.iter().any(|it| it.availability == availability);
+    /// Whether no slot of a pool is open, and some may be opened again.
+    pub(crate) fn are_suspended(&self, pool: PoolIndex) -> bool {
+        let has = |availability| {
+            let mut slots = self.slots.iter().filter(|it| it.pool == pool);
+            slots.any(|it| it.availability == availability)
+        };
         has(Availability::Away) && !has(Availability::Open)
     }
 
-    /// Whether all slots are closed.
-    pub(crate) fn are_closed(&self) -> bool {
-        let mut slots = self.slots.iter();
+    /// Whether all slots of a pool are closed.
+    pub(crate) fn are_closed(&self, pool: PoolIndex) -> bool {
+        let mut slots = self.slots.iter().filter(|it| it.pool == pool);
         slots.all(|slot| slot.availability == Availability::Closed)
     }
 
     /// Assigns a task to the best slot; none when no slot can take it.
     pub(crate) fn assign(&mut self, task: TaskIndex, demand: &Demand) -> Option<Placement> {
         let Demand {
+            pool: _,
             ref state,
             leaves_dirty,
             one_process,
@@ -285,12 +325,14 @@ impl Slots {
             true if self.mean_seconds < QUICK_TASK.as_secs_f64() => MAX_TASKS_IN_SLOT,
             _ => 1,
         };
+        // Only pools together can have more slots than may work at once.
+        let may_begin = self.slots.len() <= self.at_once || self.working() < self.at_once;
         let entry = self
             .slots
             .iter_mut()
             .filter(|entry| entry.accepts(demand))
             .filter(|entry| match entry.tasks.len() {
-                0 => true,
+                0 => may_begin,
                 taken => {
                     let is_free = taken < room && !entry.is_exclusive && !entry.is_draining;
                     is_free && !leaves_dirty && entry.switch_cost(state.as_ref()) == 0

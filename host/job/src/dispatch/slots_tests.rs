@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
 use crate::execute::cases::CaseSummary;
-use persea_model::{Outcome, Status};
+use persea_model::{Outcome, SpawnerKind, Status};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -39,7 +39,7 @@ fn in_words(events: Vec<SlotEvent>) -> Vec<String> {
 }
 
 fn slots_with_mean(slots: usize, took: Duration) -> Slots {
-    let mut slots = Slots::new(slots, true);
+    let mut slots = Slots::new(&SlotPools::one(slots), true);
     for task in 0..MIN_MEASURED as usize {
         let slot = slots
             .assign(TaskIndex(task), &process())
@@ -71,21 +71,24 @@ fn count_assigned(slots: &mut Slots, one_process: bool) -> usize {
 
 #[test]
 fn tasks_queue_only_while_tasks_are_quick() {
-    assert_eq!(count_assigned(&mut Slots::new(2, true), true), 2);
+    assert_eq!(
+        count_assigned(&mut Slots::new(&SlotPools::one(2), true), true),
+        2
+    );
     assert_eq!(
         count_assigned(&mut slots_with_mean(2, MS), true),
         2 * (1 + QUEUE_LENGTH)
     );
     assert_eq!(count_assigned(&mut slots_with_mean(2, MS), false), 2);
     assert_eq!(count_assigned(&mut slots_with_mean(2, 5 * MS), true), 2);
-    let mut never = Slots::new(2, false);
+    let mut never = Slots::new(&SlotPools::one(2), false);
     never.measured = MIN_MEASURED;
     assert_eq!(count_assigned(&mut never, true), 2);
 }
 
 /// The number of tasks that one slot takes after tasks that took so many milliseconds each.
 fn room_after(milliseconds: &[u32]) -> usize {
-    let mut slots = Slots::new(1, true);
+    let mut slots = Slots::new(&SlotPools::one(1), true);
     for (task, took) in milliseconds.iter().enumerate() {
         slots.assign(TaskIndex(task), &process()).unwrap();
         end(&mut slots, 0, task, MS * *took);
@@ -283,7 +286,7 @@ fn state(snapshot: &str) -> Demand {
     Demand {
         state: Some(EnvironmentState {
             snapshot: Some(snapshot.to_owned()),
-            ..EnvironmentState::default()
+            ..EnvironmentState::new(SpawnerKind::Sandbox)
         }),
         ..process()
     }
@@ -291,7 +294,7 @@ fn state(snapshot: &str) -> Demand {
 
 #[test]
 fn task_prefers_the_slot_with_its_environment() {
-    let mut slots = Slots::new(3, true);
+    let mut slots = Slots::new(&SlotPools::one(3), true);
     let slot = |assigned: Option<Placement>| assigned.map(|found| found.slot.index.0);
     assert_eq!(slot(slots.assign(TaskIndex(0), &state("a"))), Some(0));
     end(&mut slots, 0, 0, MS);
@@ -330,23 +333,53 @@ fn no_task_queues_for_another_environment() {
 
 #[test]
 fn suspended_slot_gets_no_task_until_it_is_opened() {
-    let mut slots = Slots::new(2, true);
+    let mut slots = Slots::new(&SlotPools::one(2), true);
     let is_second = |slot: SlotIndex| slot == SlotIndex(1);
     assert!(slots.suspend(is_second));
     assert!(!slots.suspend(is_second), "it is suspended already");
     assert_eq!(count_assigned(&mut slots, true), 1);
     assert_eq!(slots.room(), 0);
-    assert!(!slots.are_suspended(), "the first one is open");
+    assert!(!slots.are_suspended(PoolIndex(0)), "the first one is open");
     slots.open(is_second);
     assert_eq!(count_assigned(&mut slots, true), 1);
 }
 
 #[test]
 fn closed_slot_is_not_opened_again() {
-    let mut slots = Slots::new(1, true);
+    let mut slots = Slots::new(&SlotPools::one(1), true);
     assert_eq!(slots.close(|_| true), 0, "only suspended slots are closed");
-    assert!(slots.suspend(|_| true) && slots.are_suspended());
+    assert!(slots.suspend(|_| true) && slots.are_suspended(PoolIndex(0)));
     assert_eq!(slots.close(|_| true), 1);
     slots.open(|_| true);
-    assert_eq!((slots.room(), slots.are_suspended()), (0, false));
+    assert_eq!(
+        (slots.room(), slots.are_suspended(PoolIndex(0))),
+        (0, false)
+    );
+}
+
+#[test]
+fn pools_have_their_own_slots_and_one_limit() {
+    let demand = |pool| Demand {
+        pool: PoolIndex(pool),
+        ..Demand::default()
+    };
+    let slot_of = |slots: &mut Slots, task, pool| {
+        let placement = slots.assign(TaskIndex(task), &demand(pool));
+        placement.map(|placement| placement.slot.index.0)
+    };
+    let mut slots = Slots::new(&SlotPools::two(2, 2, 3), true);
+    assert_eq!(slot_of(&mut slots, 0, 1), Some(2));
+    assert_eq!(slot_of(&mut slots, 1, 1), Some(3));
+    assert_eq!(slot_of(&mut slots, 2, 1), None, "the pool is full");
+    assert!(!slots.has_room(PoolIndex(1)) && slots.has_room(PoolIndex(0)));
+    assert_eq!(slot_of(&mut slots, 2, 0), Some(0));
+    assert_eq!(slot_of(&mut slots, 3, 0), None, "three work at once");
+    assert_eq!(slots.room(), 0);
+    end(&mut slots, 2, 0, MS);
+    assert_eq!(slot_of(&mut slots, 3, 0), Some(1));
+    // The hosts of one pool say nothing of the other.
+    assert!(slots.suspend(|slot| slot.0 >= 2));
+    assert!(slots.are_suspended(PoolIndex(1)) && !slots.are_suspended(PoolIndex(0)));
+    slots.close(|_| true);
+    assert!(slots.are_closed(PoolIndex(1)) && !slots.are_closed(PoolIndex(0)));
 }

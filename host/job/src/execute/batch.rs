@@ -389,11 +389,15 @@ impl TaskHost for Batch {
                 Some(session) => session.environment().await,
                 None => {
                     self.slot
-                        .open(&*self.context.execution.spawner, &self.state)
+                        .open(&self.context.execution.spawners, &self.state)
                         .await
                 }
             }
         })
+    }
+
+    fn is_isolated(&self) -> bool {
+        self.state.spawner.is_isolating()
     }
 
     fn queued_process(&self) -> Option<&QueuedProcess> {

@@ -10,15 +10,14 @@ use crate::input::own_settings::TaskTimes;
 use crate::results::directory::Section;
 use persea_model::JobId;
 use persea_plugin::Catalog;
-use persea_spawner::Spawner;
+use persea_spawner::Spawners;
 
 /// What each execution needs, be it of a task, a requirement or a release.
 pub(crate) struct ExecutionContext {
-    pub(crate) spawner: Box<dyn Spawner>,
+    pub(crate) spawners: Spawners,
     pub(crate) clock: Arc<Clock>,
     /// The section with the directories of requirements.
     pub(crate) dependencies: Arc<Section>,
-    pub(crate) temp_dir: PathBuf,
     pub(crate) project_dir: PathBuf,
     /// The grace period between SIGTERM and SIGKILL.
     pub(crate) grace: Duration,
@@ -29,14 +28,10 @@ pub(crate) struct JobContext {
     pub(crate) execution: Arc<ExecutionContext>,
     pub(crate) id: JobId,
     pub(crate) catalog: Arc<Catalog>,
-    /// Whether tasks may use the network, where the spawner can deny it.
-    pub(crate) has_network: bool,
     /// Whether runners that can are given many tasks in one instance (batches).
     pub(crate) has_batches: bool,
     /// Whether the display has a line for each case.
     pub(crate) shows_cases: bool,
-    /// Whether each task gets a fresh environment, where the spawner can restore one.
-    pub(crate) is_fresh: bool,
     /// The section with the directories of tests.
     pub(crate) test_results: Arc<Section>,
     /// The timeouts of tasks.

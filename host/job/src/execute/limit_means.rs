@@ -4,11 +4,21 @@
 use std::collections::BTreeMap;
 
 use crate::input::own_limits::{TaskLimits, setting_of};
-use crate::plan::entry::TaskFate;
 use crate::plan::planner::Plan;
 use persea_journal::{Warning, WarningCause};
-use persea_model::Limit;
-use persea_spawner::{LimitMeans, Spawner};
+use persea_model::{Limit, SpawnerKind};
+use persea_spawner::{LimitMeans, SpawnError, Spawners};
+
+/// The limits of tests cannot be kept.
+#[derive(Debug, thiserror::Error)]
+pub enum LimitError {
+    /// One of them.
+    #[error(transparent)]
+    NotKept(#[from] LimitNotKept),
+    /// The spawner cannot say how it keeps limits.
+    #[error(transparent)]
+    Spawner(#[from] SpawnError),
+}
 
 /// A limit of a test cannot be kept.
 #[derive(Debug, thiserror::Error)]
@@ -17,11 +27,11 @@ use persea_spawner::{LimitMeans, Spawner};
      `{spawner}`: {why}",
     setting_of(*limit)
 )]
-pub struct LimitError {
+pub struct LimitNotKept {
     limit: Limit,
     /// The first test with the limit.
     task: String,
-    spawner: &'static str,
+    spawner: SpawnerKind,
     why: String,
 }
 
@@ -33,36 +43,37 @@ pub struct LimitError {
 pub(crate) fn check(
     plan: &Plan,
     limits: &TaskLimits,
-    spawner: &dyn Spawner,
+    spawners: &Spawners,
 ) -> Result<Vec<Warning>, LimitError> {
-    let mut used: BTreeMap<&'static str, (Limit, &str)> = BTreeMap::new();
-    for entry in &plan.entries {
-        match &entry.fate {
-            TaskFate::Run(runner, _) if runner.starts_processes() => {}
-            TaskFate::Run(..) | TaskFate::Ended(_) | TaskFate::Refused(_) => continue,
-        }
+    let mut used: BTreeMap<(&'static str, SpawnerKind), (Limit, &str)> = BTreeMap::new();
+    for entry in plan.entries.iter().filter(|it| it.starts_processes()) {
         for limit in limits.of(&entry.task.runnable.more).set() {
-            let first = used.entry(limit.name());
+            let first = used.entry((limit.name(), entry.spawner));
             first.or_insert((limit, &entry.task.id));
         }
     }
-    let mut warnings = Vec::new();
-    for (limit, task) in used.into_values() {
-        match spawner.limit_means(limit) {
+    let mut warnings: Vec<Warning> = Vec::new();
+    for ((_, spawner), (limit, task)) in used {
+        match spawners.limit_means(spawner, limit)? {
             LimitMeans::Exact(_) => {}
-            LimitMeans::Approximate(how) => warnings.push(Warning {
-                cause: WarningCause::Limit,
-                reference: None,
-                plugin: None,
-                message: format!("the limit of {limit} is approximate: {how}"),
-            }),
+            LimitMeans::Approximate(how) => {
+                let warning = Warning {
+                    cause: WarningCause::Limit,
+                    reference: None,
+                    plugin: None,
+                    message: format!("the limit of {limit} is approximate: {how}"),
+                };
+                if !warnings.contains(&warning) {
+                    warnings.push(warning);
+                }
+            }
             LimitMeans::None(why) => {
-                return Err(LimitError {
+                return Err(LimitError::NotKept(LimitNotKept {
                     limit,
                     task: task.to_owned(),
-                    spawner: spawner.name(),
+                    spawner,
                     why,
-                });
+                }));
             }
         }
     }

@@ -11,7 +11,7 @@ use crate::execute::slot::{Slot, SlotIndex};
 use crate::plan::graph::NodeIndex;
 use crate::plan::requirements::StepIndex;
 use persea_journal::EnvironmentPhase;
-use persea_model::{Attributes, Limits, Outcome, TaskIndex};
+use persea_model::{Attributes, Limits, Outcome, SpawnerKind, TaskIndex};
 use persea_plugin::Fulfilled;
 use persea_spawner::{EnvironmentId, EnvironmentState, PipelinePosition, Usage};
 
@@ -81,6 +81,7 @@ pub(crate) enum ExecutorMessage {
 pub(crate) struct EnvironmentNews {
     /// The number of the environment, unique in its job.
     pub(crate) number: usize,
+    pub(crate) spawner: SpawnerKind,
     pub(crate) slot: SlotIndex,
     pub(crate) state: EnvironmentPhase,
     /// Why it has ended.

@@ -111,10 +111,11 @@ async fn keep(session: &TaskSession, step: &RequirementStep, fulfilment: Fulfilm
     match fulfilment {
         Fulfilment::Fulfilled(fulfilled) => {
             let slot = session.slot.index.0;
-            let kept = session
-                .execution
-                .spawner
-                .snapshot(slot, environment, &step.id);
+            let kept =
+                session
+                    .execution
+                    .spawners
+                    .snapshot(step.spawner, slot, environment, &step.id);
             match kept.await {
                 Ok(()) => Fulfilment::Snapshot(fulfilled),
                 Err(error) => Fulfilment::Failed {

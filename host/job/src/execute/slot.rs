@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use persea_journal::EnvironmentPhase;
-use persea_spawner::{Environment, EnvironmentId, EnvironmentState, SpawnError, Spawner};
+use persea_model::SpawnerKind;
+use persea_spawner::{Environment, EnvironmentId, EnvironmentState, SpawnError, Spawners};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::execute::messages::{EnvironmentNews, ExecutorMessage};
@@ -42,9 +43,10 @@ impl EnvironmentReports {
     }
 
     /// Reports the start of a new environment.
-    fn begin(&self, slot: SlotIndex) -> EnvironmentReport {
+    fn begin(&self, slot: SlotIndex, spawner: SpawnerKind) -> EnvironmentReport {
         let report = EnvironmentReport {
             messages: self.messages.clone(),
+            spawner,
             number: self.last.fetch_add(1, Ordering::Relaxed) + 1,
             slot,
         };
@@ -61,6 +63,7 @@ impl EnvironmentReports {
 /// The reports of one environment.
 struct EnvironmentReport {
     messages: mpsc::UnboundedSender<ExecutorMessage>,
+    spawner: SpawnerKind,
     number: usize,
     slot: SlotIndex,
 }
@@ -75,6 +78,7 @@ impl EnvironmentReport {
     ) {
         let news = EnvironmentNews {
             number: self.number,
+            spawner: self.spawner,
             slot: self.slot,
             state,
             reason,
@@ -152,7 +156,7 @@ impl Slot {
     /// Returns an environment in the given state: the slot's own, or a new one that replaces it.
     pub(crate) async fn open(
         &self,
-        spawner: &dyn Spawner,
+        spawners: &Spawners,
         state: &EnvironmentState,
     ) -> Result<Environment, SpawnError> {
         let _opening = self.opening.lock().await;
@@ -164,8 +168,11 @@ impl Slot {
             self.take();
             environment.close().await;
         }
-        let report = self.reports.as_ref().map(|it| it.begin(self.index));
-        let opened = spawner.restore(self.index.0, state).await;
+        let report = self
+            .reports
+            .as_ref()
+            .map(|it| it.begin(self.index, state.spawner));
+        let opened = spawners.restore(self.index.0, state).await;
         match (&opened, report) {
             (Ok(environment), Some(report)) => report.ready(environment).await,
             (Err(error), Some(report)) => report.failed(error),

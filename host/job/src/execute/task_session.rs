@@ -24,7 +24,7 @@ use persea_model::names::printable;
 use persea_model::{Attributes, Case, Limits, TaskIndex};
 use persea_plugin::{LogLevel, TaskHost};
 use persea_spawner::{
-    Environment, EnvironmentState, PipelinePosition, QueuedProcess, SpawnError, Usage,
+    Environment, EnvironmentState, PipelinePosition, QueuedProcess, SpawnError, Usage, descriptor,
 };
 
 /// What a session is for.
@@ -167,13 +167,13 @@ impl TaskSession {
     /// Whether the environment was lost, or could not be reached. Only an environment on another
     /// host gets lost: on this machine, only its own processes end a helper, and would do so again.
     pub(crate) fn is_lost(&self) -> bool {
-        let is_remote = self.execution.spawner.descriptor().is_remote;
+        let is_remote = descriptor(self.state.spawner).is_remote;
         let is_gone = self.opened().is_some_and(Environment::is_lost);
         is_remote && (is_gone || self.is_unreachable.load(Ordering::Acquire))
     }
 
     async fn open(&self) -> Result<Environment, SpawnError> {
-        let opened = self.slot.open(&*self.execution.spawner, &self.state).await;
+        let opened = self.slot.open(&self.execution.spawners, &self.state).await;
         let environment = opened.inspect_err(|error| {
             if error.is_loss() {
                 self.is_unreachable.store(true, Ordering::Release);
@@ -286,7 +286,9 @@ impl TaskSession {
         if let Some(environment) = self.opened() {
             more.insert("work-dir".into(), environment.work_dir().into());
         }
-        more.insert("job-temp-dir".into(), text(&self.execution.temp_dir));
+        if let Some(common) = self.execution.spawners.common_dir(self.state.spawner) {
+            more.insert("job-temp-dir".into(), text(common));
+        }
         more.insert("project-dir".into(), text(&self.execution.project_dir));
         more
     }
@@ -302,6 +304,10 @@ impl TaskHost for TaskSession {
                 .await
                 .cloned()
         })
+    }
+
+    fn is_isolated(&self) -> bool {
+        self.state.spawner.is_isolating()
     }
 
     fn queued_process(&self) -> Option<&QueuedProcess> {

@@ -10,13 +10,13 @@ use std::time::Duration;
 use crate::input::provenance::Provenance;
 use crate::input::resolve::{Answer, Resolutions, Resolved, TestLister, TypedBy, resolve};
 use crate::input::variants::{VariantSource, Variants, VariantsError};
-use crate::input::{own_limits, own_settings};
+use crate::input::{own_limits, own_settings, own_spawner};
 use persea_config::{
     Config, ConfigError, Foreign, OpenError, SafeDirectories, Settings, Shape, duration, parse,
 };
 use persea_model::names::printable;
 use persea_model::weight;
-use persea_model::{Attribute, Attributes, Requirement, Runnable};
+use persea_model::{Attribute, Attributes, Requirement, Runnable, SpawnerKind};
 use persea_plugin::{Catalog, ReachedLimit};
 use persea_system::bounded_read::{self, MAX_JOB_FILE};
 use serde::Deserialize;
@@ -97,6 +97,9 @@ pub struct JobFile {
 struct JobFileContent {
     #[serde(default)]
     settings: Settings,
+    /// The spawner and the image of every task.
+    spawner: Option<SpawnerKind>,
+    image: Option<String>,
     /// The requirements of every task.
     #[serde(default)]
     requirements: Vec<JobFileRequirement>,
@@ -126,7 +129,7 @@ struct JobFileSuite {
     conditions: TaskConditions,
 }
 
-/// Dependencies, claims, timeout, image and limits of a task, or of all tasks of a suite.
+/// Dependencies, claims, timeout, environment and limits of a task, or of all tasks of a suite.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[cfg_attr(test, derive(serde::Serialize))]
 struct TaskConditions {
@@ -139,6 +142,8 @@ struct TaskConditions {
     #[serde(default)]
     resources: BTreeMap<String, ResourceClaim>,
     timeout: Option<Attribute>,
+    /// The spawner in whose environments the tasks run.
+    spawner: Option<SpawnerKind>,
     /// The image in whose containers the tasks run.
     image: Option<String>,
     /// What the processes of a task may use.
@@ -285,6 +290,7 @@ impl JobFile {
                     },
                 });
             }
+            self.place(suite, &mut resolutions);
             lister.list(&mut resolutions).await;
             for Resolved { answer, .. } in &mut resolutions.resolved {
                 let Answer::Found {
@@ -318,6 +324,30 @@ impl JobFile {
             all.append(resolutions);
         }
         Ok(all)
+    }
+
+    /// Adds to the runnables of a suite where they run, because listers run there too.
+    fn place(&self, suite: &JobFileSuite, resolutions: &mut Resolutions) {
+        let JobFileContent { spawner, image, .. } = &self.content;
+        let TaskConditions {
+            spawner: of_suite,
+            image: image_of_suite,
+            ..
+        } = &suite.conditions;
+        if [spawner, of_suite] == [&None; 2] && [image, image_of_suite] == [&None; 2] {
+            // Tests that are equal stay shared.
+            return;
+        }
+        for Resolved { answer, .. } in &mut resolutions.resolved {
+            let Answer::Found { runnables, .. } = answer else {
+                continue;
+            };
+            for runnable in runnables {
+                let more = &mut Arc::make_mut(runnable).more;
+                own_spawner::add(more, *of_suite, image_of_suite.as_deref());
+                own_spawner::add(more, *spawner, image.as_deref());
+            }
+        }
     }
 
     /// The requirements that all tasks of a suite share.
@@ -399,6 +429,15 @@ impl TaskConditions {
     /// What is wrong.
     fn check(&self) -> Result<(), String> {
         own_limits::check_limits(&self.limits)?;
+        if let (Some(spawner), Some(image)) = (self.spawner, &self.image)
+            && spawner != SpawnerKind::Container
+        {
+            return Err(format!(
+                "`image`: the spawner `{spawner}` makes no containers of `{image}`; `image` goes \
+                 with `spawner = \"{}\"`",
+                SpawnerKind::Container
+            ));
+        }
         let is_wrong = |timeout: &&Attribute| written_duration(timeout).is_none();
         match self.timeout.as_ref().filter(is_wrong) {
             None => Ok(()),
@@ -443,11 +482,7 @@ impl TaskConditions {
                 written_duration(timeout).map_or(Attribute::Null, own_settings::nanoseconds);
             more.insert("timeout".into(), timeout);
         }
-        if let Some(image) = &self.image
-            && !more.contains_key(own_settings::IMAGE)
-        {
-            more.insert(own_settings::IMAGE.into(), image.clone().into());
-        }
+        own_spawner::add(more, self.spawner, self.image.as_deref());
         own_limits::add_limits(more, &self.limits);
     }
 }

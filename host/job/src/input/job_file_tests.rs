@@ -52,6 +52,7 @@ fn schema_has_the_members_that_the_file_may_have() {
         mutexes: Vec::new(),
         resources: BTreeMap::new(),
         timeout: None,
+        spawner: Some(SpawnerKind::Sandbox),
         image: None,
         limits: Attributes::new(),
     };
@@ -89,6 +90,8 @@ fn schema_has_the_members_that_the_file_may_have() {
     assert_members(&suite, definition("suite"), &["variants"]);
     let content = JobFileContent {
         settings: Settings::new(),
+        spawner: None,
+        image: None,
         requirements: Vec::new(),
         suites: Vec::new(),
     };

@@ -1,21 +1,19 @@
-//! Owns the settings of a single runnable: `timeout`, `image`, `limits` and those in `config`,
-//! which are allowed, and which value wins. Does not know whether a recipe, a job file or a
-//! resolver has set them.
+//! Owns the settings of a single runnable: `timeout`, and those in `config`, which are allowed, and
+//! which value wins. Checks `limits`, `spawner` and `image` too. Does not know whether a recipe, a
+//! job file or a resolver has set them.
 
 use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::input::own_limits::{LIMITS, check_limits, setting_of, shape_of};
+use crate::input::own_spawner::{self, IMAGE};
 use persea_config::settings;
 use persea_config::{Config, Origin, Shape, duration, is_known};
-use persea_model::{Attribute, Attributes, Limit, SpawnerKind};
+use persea_model::{Attribute, Attributes, Limit};
 use persea_plugin::Plugin;
 
 /// The key of a runnable's timeout, which wins over its `config`.
 const TIMEOUT: &str = "timeout";
-
-/// The key of the image in whose containers a runnable runs.
-pub(crate) const IMAGE: &str = "image";
 
 /// The key of a runnable's settings, by name.
 const CONFIG: &str = "config";
@@ -74,26 +72,6 @@ fn timeout(more: &Attributes) -> Option<Duration> {
     own.filter(|timeout| !timeout.is_zero())
 }
 
-/// The image that a runnable names for its containers.
-pub(crate) fn image(more: &Attributes) -> Option<String> {
-    more.get(IMAGE)?.clone().into_text()
-}
-
-/// Checks whether a runnable that names an image would run in a container of it.
-///
-/// # Errors
-/// The spawner makes no containers.
-pub(crate) fn check_image(more: &Attributes, spawner: &str) -> Result<(), String> {
-    match image(more) {
-        Some(image) if spawner != SpawnerKind::Container.name() => Err(format!(
-            "the test wants a container of the image `{image}`, and the spawner `{spawner}` makes \
-             none: use `--spawner {}`",
-            SpawnerKind::Container
-        )),
-        Some(_) | None => Ok(()),
-    }
-}
-
 /// A time in the form of the contract with plugins.
 pub(crate) fn nanoseconds(time: Duration) -> Attribute {
     i64::try_from(time.as_nanos()).unwrap_or(i64::MAX).into()
@@ -143,6 +121,7 @@ pub(crate) fn check(more: &Attributes) -> Result<(), String> {
             "`{TIMEOUT}`: expected a whole number of nanoseconds, found `{timeout}`"
         ));
     }
+    own_spawner::spawner(more)?;
     if let Some(image) = more.get(IMAGE).filter(|it| !it.is_null())
         && image.clone().into_text().is_none_or(|name| name.is_empty())
     {
@@ -313,6 +292,8 @@ mod tests {
                 r#"{"config": {"run.limits.cpus": "all"}}"#,
                 "expected a number of processors",
             ),
+            (r#"{"spawner": 1}"#, "`spawner`: expected `process`, "),
+            (r#"{"spawner": "moon"}"#, "`spawner`: expected `process`, "),
             (r#"{"image": 1}"#, "`image`: expected the name of an image"),
             (r#"{"image": ""}"#, "`image`: expected the name of an image"),
         ] {

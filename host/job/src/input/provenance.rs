@@ -9,9 +9,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use persea_config::Config;
-use persea_config::settings;
 use persea_journal::MadeBy;
-use persea_model::Runnable;
+use persea_model::{Runnable, SpawnerKind};
 use persea_plugin::{Catalog, Plugin, World};
 use persea_spawner::descriptor;
 
@@ -23,7 +22,7 @@ pub struct Provenance {
     foreign_requirements: usize,
 }
 
-/// What tasks of some provenance may not do in a job, with the reasons.
+/// What tasks of some provenance may not do with a spawner, with the reasons.
 pub(crate) struct Restrictions {
     /// Why they may not start processes.
     start_processes: Option<String>,
@@ -34,10 +33,9 @@ pub(crate) struct Restrictions {
     foreign_requirements: usize,
 }
 
-/// Whether the environments of a job have no network by default.
-pub(crate) fn is_offline(config: &Config) -> bool {
-    let spawner = descriptor(config.get(settings::RUN_SPAWNER));
-    !(spawner.has_network)(config)
+/// Whether the environments of a spawner have no network by default.
+pub(crate) fn is_offline(config: &Config, spawner: SpawnerKind) -> bool {
+    !(descriptor(spawner).has_network)(config)
 }
 
 impl Provenance {
@@ -97,12 +95,18 @@ impl Provenance {
         self.foreign_requirements = count;
     }
 
-    /// The restrictions of tasks of this provenance; none if nothing is restricted.
-    pub(crate) fn restrictions(&self, config: &Config) -> Option<Arc<Restrictions>> {
+    /// The restrictions of tasks of this provenance that run with a spawner; none if nothing is
+    /// restricted.
+    pub(crate) fn restrictions(
+        &self,
+        config: &Config,
+        spawner: SpawnerKind,
+    ) -> Option<Arc<Restrictions>> {
         if self.plugins.is_empty() {
             return None;
         }
-        let spawner = config.get(settings::RUN_SPAWNER).name();
+        let is_offline = is_offline(config, spawner);
+        let spawner = spawner.name();
         // Parameters of a varianter reach the task only, not what it requires.
         let names_requirements =
             |it: &&Arc<Plugin>| matches!(it.world, World::Resolver | World::Lister);
@@ -111,7 +115,7 @@ impl Provenance {
         let restrictions = Restrictions {
             start_processes: all.find_map(|plugin| plugin.may_use(spawner).err()),
             require_processes: resolvers().find_map(|plugin| plugin.may_use(spawner).err()),
-            require_network: match is_offline(config) {
+            require_network: match is_offline {
                 true => resolvers().find_map(|plugin| plugin.may_reach_network().err()),
                 false => None,
             },

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use crate::input::own_limits::setting_of;
 use crate::input::own_settings::{IDENTIFIER, RUNNING};
 use persea_config::{duration_schema, setting_schema, settings, settings_schema};
-use persea_model::Limit;
+use persea_model::{Limit, SpawnerKind};
 
 const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
 
@@ -18,6 +18,8 @@ pub fn job_file_schema() -> Value {
         "type": "object",
         "properties": {
             "settings": settings_schema("#/properties/settings"),
+            "spawner": spawner(),
+            "image": image(),
             "requirements": list_of(reference("requirement")),
             "suite": {"type": "array", "items": reference("suite"), "minItems": 1},
         },
@@ -80,7 +82,23 @@ fn members<const N: usize>(members: [(&str, Value); N]) -> Map<String, Value> {
         .collect()
 }
 
-/// What constrains when a task may run, and for how long.
+/// The schema of a spawner's name.
+fn spawner() -> Value {
+    json!({
+        "enum": SpawnerKind::ALL.map(SpawnerKind::name),
+        "description": "the spawner in whose environments the task runs",
+    })
+}
+
+fn image() -> Value {
+    json!({
+        "type": "string",
+        "minLength": 1,
+        "description": "the image in whose containers the task runs",
+    })
+}
+
+/// What constrains when and where a task may run, and for how long.
 fn conditions() -> Map<String, Value> {
     members([
         (
@@ -104,14 +122,8 @@ fn conditions() -> Map<String, Value> {
             }),
         ),
         ("timeout", duration_schema()),
-        (
-            "image",
-            json!({
-                "type": "string",
-                "minLength": 1,
-                "description": "the image in whose containers the task runs",
-            }),
-        ),
+        ("spawner", spawner()),
+        ("image", image()),
         ("limits", limits()),
     ])
 }

@@ -15,14 +15,15 @@ use crate::execute::supervise::{StopLimits, TimeLimits, supervise};
 use crate::execute::task_directory::TaskDirectory;
 use crate::execute::task_session::{SessionSubject, TaskSession};
 use crate::input::own_settings::{self, TaskTimes};
+use crate::input::own_spawner::{self, SpawnerChoice};
 use crate::input::provenance::Provenance;
 use crate::listing::kept::{ListingKey, NewListing};
 use crate::listing::place::ListingPlace;
-use persea_config::{Config, settings};
+use persea_config::Config;
 use persea_model::names::{cut, task_directory};
-use persea_model::{Attributes, JobId, Limits, Runnable, Task};
+use persea_model::{Attributes, JobId, Limits, Runnable, SpawnerKind, Task};
 use persea_plugin::{Catalog, Plugin, TaskHost};
-use persea_spawner::EnvironmentState;
+use persea_spawner::{EnvironmentState, descriptor};
 
 /// Reason for a timeout, for people.
 const TIMEOUT_REASON: &str = "the lister took too long (`task.timeout.running`)";
@@ -34,6 +35,8 @@ const SHOWN: usize = 100;
 pub(super) struct ListingCall {
     lister: Arc<Plugin>,
     runnable: Arc<Runnable>,
+    /// The spawner in whose environment the lister runs: that of its tests.
+    pub(super) spawner: SpawnerKind,
     settings: Attributes,
     /// The provenance of the tests: the plugins that produced the runnable, and the lister.
     pub(super) provenance: Provenance,
@@ -52,19 +55,26 @@ impl ListingCall {
     ) -> Self {
         let job_settings = lister.configured(config);
         let settings = own_settings::settings(&runnable.more, &job_settings, lister).into_owned();
-        let spawner = config.get(settings::RUN_SPAWNER).name();
-        let key = ListingKey::new(&lister.digest, runnable, &settings, spawner);
+        let choice = SpawnerChoice::new(config);
+        let (spawner, wrong) = match choice.of(&runnable.more) {
+            Ok(spawner) => (spawner, choice.check_image(&runnable.more, spawner).err()),
+            Err(why) => (choice.of_job(), Some(why)),
+        };
+        let key = ListingKey::new(&lister.digest, runnable, &settings, spawner.name());
         let mut of_tests = provenance.clone();
         of_tests.add(lister);
-        let restrictions = provenance.restrictions(config);
+        let restrictions = provenance.restrictions(config, spawner);
         let held = restrictions.and_then(|it| it.refusal(lister).map(str::to_owned));
-        let refusal = lister.may_use(spawner).err().or(held);
-        let refusal = refusal.or_else(|| own_settings::check(&runnable.more).err());
+        let refusal = wrong.or_else(|| lister.may_use(spawner.name()).err());
+        let refusal = refusal
+            .or(held)
+            .or_else(|| own_settings::check(&runnable.more).err());
         let name = runnable.identifier.as_ref().or(runnable.uri.as_ref());
         Self {
             name: name.unwrap_or(&runnable.kind).clone(),
             lister: Arc::clone(lister),
             runnable: Arc::clone(runnable),
+            spawner,
             settings,
             provenance: of_tests,
             key,
@@ -87,6 +97,16 @@ impl ListingCall {
         self.refusal.as_deref()
     }
 
+    /// Gives the listed tests the spawner and the image of the runnable.
+    pub(super) fn place(&self, tests: &mut [Arc<Runnable>]) {
+        let from = &self.runnable.more;
+        if own_spawner::is_placed(from) {
+            for test in tests {
+                own_spawner::inherit(&mut Arc::make_mut(test).more, from);
+            }
+        }
+    }
+
     /// Calls the lister in the environment of a slot.
     ///
     /// # Errors
@@ -100,15 +120,16 @@ impl ListingCall {
     ) -> Result<NewListing, String> {
         let begun = std::time::SystemTime::now();
         let task = self.task(place.next_number());
-        let state = match place.execution.spawner.has_snapshots() {
+        let new = EnvironmentState::new(self.spawner);
+        let state = match descriptor(self.spawner).has_snapshots {
             true => EnvironmentState {
-                image: own_settings::image(&self.runnable.more),
-                network: place.has_network,
+                image: own_spawner::image(&self.runnable.more),
+                network: place.execution.spawners.has_network(self.spawner),
                 // The lister is one of the plugins.
                 owner: self.provenance.digests().map(|it| it.to_string()),
-                ..EnvironmentState::default()
+                ..new
             },
-            false => EnvironmentState::default(),
+            false => new,
         };
         // Nobody sends requests or receives messages.
         let (_control, mut control) = watch::channel(Control::default());

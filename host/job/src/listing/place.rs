@@ -3,7 +3,7 @@
 
 use std::any::Any;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -13,15 +13,13 @@ use crate::execute::slot::{Slot, SlotIndex};
 use crate::execute::supervise;
 use crate::results::directory::{RUNNING, Section};
 use persea_config::Config;
-use persea_spawner::{Spawner, descriptor};
+use persea_spawner::Spawners;
 
 /// The environments of a listing.
 pub struct ListingPlace {
     pub(super) execution: Arc<ExecutionContext>,
     /// The section with a directory for each call.
     pub(super) section: Arc<Section>,
-    /// Whether processes may use the network, where the spawner can deny it.
-    pub(super) has_network: bool,
     /// One for each lister that can run at once.
     pub(super) slots: Vec<Arc<Slot>>,
     /// The number of calls so far.
@@ -32,31 +30,27 @@ pub struct ListingPlace {
 
 impl ListingPlace {
     /// A place for this number of listers at once. Their files are in `directory`, an existing
-    /// directory of the caller; `temp_dir` is shared by all of them. `guard` is dropped with the
-    /// place.
+    /// directory of the caller. `guard` is dropped with the place.
     ///
     /// # Errors
     /// The directory cannot be written to.
     pub fn new(
         config: &Config,
-        mut spawner: Box<dyn Spawner>,
+        mut spawners: Spawners,
         slots: usize,
         directory: &Path,
-        temp_dir: PathBuf,
         guard: Box<dyn Any + Send + Sync>,
     ) -> io::Result<Self> {
         let section = Section::of_tests(directory);
-        match spawner.has_snapshots() {
+        match spawners.any_has_snapshots() {
             true => section.restrict_to_owner()?,
             false => section.handle().map(drop)?,
         }
-        spawner.set_private_directory(section.path(), &directory.join(RUNNING));
-        let has_network = (descriptor(spawner.kind()).has_network)(config);
+        spawners.set_private_directories(section.path(), &directory.join(RUNNING));
         let execution = ExecutionContext {
-            spawner,
+            spawners,
             clock: Arc::new(Clock::new()),
             dependencies: Section::of_requirements(directory),
-            temp_dir,
             project_dir: std::env::current_dir()?,
             grace: supervise::grace(config),
         };
@@ -64,7 +58,6 @@ impl ListingPlace {
         Ok(Self {
             execution: Arc::new(execution),
             section,
-            has_network,
             slots: slots.collect(),
             calls: AtomicUsize::new(0),
             _guard: guard,
@@ -81,6 +74,6 @@ impl ListingPlace {
         for environment in self.slots.iter().filter_map(|slot| slot.take()) {
             environment.close().await;
         }
-        self.execution.spawner.close().await;
+        self.execution.spawners.close().await;
     }
 }

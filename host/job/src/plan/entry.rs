@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use persea_journal::{KnownResult, MadeBy};
-use persea_model::{Attributes, Outcome, Task};
+use persea_model::{Attributes, Outcome, SpawnerKind, Task};
 use persea_plugin::Plugin;
 
 /// What happens to a task. Outcomes are boxed, because most tasks have none before they run.
@@ -21,6 +21,8 @@ pub(crate) enum TaskFate {
 pub(crate) struct PlanEntry {
     pub(crate) task: Task,
     pub(crate) fate: TaskFate,
+    /// The spawner of the task's processes.
+    pub(crate) spawner: SpawnerKind,
     /// The provenance of the task's processes: its runner and the plugins that produced the task;
     /// none where all of them are built in.
     pub(crate) owner: Option<Arc<str>>,
@@ -28,6 +30,16 @@ pub(crate) struct PlanEntry {
     pub(crate) made_by: Option<Arc<MadeBy>>,
     /// The result that was known before the task could run, because its resolver failed.
     pub(crate) known_result: Option<Box<KnownResult>>,
+}
+
+impl PlanEntry {
+    /// Whether the task will run, and may start processes.
+    pub(crate) fn starts_processes(&self) -> bool {
+        match &self.fate {
+            TaskFate::Run(runner, _) => runner.starts_processes(),
+            TaskFate::Ended(_) | TaskFate::Refused(_) => false,
+        }
+    }
 }
 
 /// The provenance of a task's processes.
@@ -52,6 +64,6 @@ mod tests {
     #[test]
     fn entry_is_small() {
         let size = size_of::<PlanEntry>();
-        assert!(size <= 136, "{size} bytes");
+        assert!(size <= 144, "{size} bytes");
     }
 }

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::input::own_settings;
+use crate::input::own_spawner::SpawnerChoice;
 use crate::input::provenance::Restrictions;
 use crate::plan::entry::TaskFate;
 use persea_config::Config;
@@ -17,6 +18,7 @@ use persea_spawner::descriptor;
 pub(super) struct Fates<'a> {
     catalog: &'a Catalog,
     config: &'a Config,
+    choice: SpawnerChoice,
     /// By digest of a runner: the settings that it receives. Computed once for each runner, not for
     /// each task.
     settings: HashMap<String, Arc<Attributes>>,
@@ -29,9 +31,16 @@ impl<'a> Fates<'a> {
         Self {
             catalog,
             config,
+            choice: SpawnerChoice::new(config),
             settings: HashMap::new(),
             unknown: HashSet::new(),
         }
+    }
+
+    /// The spawner of a task: that of the job if the runnable names one that it may not have.
+    pub(super) fn spawner(&self, runnable: &Runnable) -> SpawnerKind {
+        let own = self.choice.of(&runnable.more);
+        own.unwrap_or(self.choice.of_job())
     }
 
     /// What happens to a task, which may have `ended` already.
@@ -42,7 +51,6 @@ impl<'a> Fates<'a> {
         restrictions: Option<&Restrictions>,
     ) -> TaskFate {
         let config = self.config;
-        let spawner = config.get(settings::RUN_SPAWNER);
         let runnable = &task.runnable;
         let fate = match ended {
             Some(outcome) => TaskFate::Ended(outcome),
@@ -50,13 +58,13 @@ impl<'a> Fates<'a> {
                 let why = "Test cancelled due to --dry-run";
                 TaskFate::Ended(Outcome::new(Status::Cancel, why).into())
             }
-            None => match can_be_met(runnable, spawner, config) {
+            None => match self.checked_spawner(runnable) {
                 Err(why) => TaskFate::Refused(Outcome::new(Status::Error, why).into()),
-                Ok(()) => fate(
+                Ok(spawner) => fate(
                     runnable,
                     restrictions,
                     self.catalog,
-                    spawner.name(),
+                    spawner,
                     &mut self.settings,
                     config,
                 ),
@@ -74,6 +82,18 @@ impl<'a> Fates<'a> {
             }
         }
         fate
+    }
+
+    /// The spawner of a runnable that can run with it.
+    ///
+    /// # Errors
+    /// The runnable may not have the spawner that it names, or would run without its requirements
+    /// or its image.
+    fn checked_spawner(&self, runnable: &Runnable) -> Result<SpawnerKind, String> {
+        let spawner = self.choice.of(&runnable.more)?;
+        can_be_met(runnable, spawner, self.config)?;
+        self.choice.check_image(&runnable.more, spawner)?;
+        Ok(spawner)
     }
 }
 
@@ -96,7 +116,7 @@ fn fate(
     runnable: &Runnable,
     restrictions: Option<&Restrictions>,
     catalog: &Catalog,
-    spawner: &str,
+    spawner: SpawnerKind,
     settings: &mut HashMap<String, Arc<Attributes>>,
     config: &Config,
 ) -> TaskFate {
@@ -110,11 +130,10 @@ fn fate(
         })
     };
     let own = || own_settings::check(&runnable.more);
-    let allowed = runner.may_use(spawner).and_then(|()| held());
+    let allowed = runner.may_use(spawner.name()).and_then(|()| held());
     let of_runner = || own_settings::check_for(&runnable.more, runner);
-    let with_image = || own_settings::check_image(&runnable.more, spawner);
     let checked = allowed.and_then(|()| own()).and_then(|()| of_runner());
-    if let Err(reason) = checked.and_then(|()| with_image()) {
+    if let Err(reason) = checked {
         return TaskFate::Refused(Outcome::new(Status::Error, reason).into());
     }
     let settings = match settings.get(&runner.digest) {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::input::identifier::identifier;
 use crate::input::own_settings;
+use crate::input::own_spawner;
 use crate::input::resolve::{Answer, Resolved};
 use crate::plan::again;
 use crate::plan::entry::{PlanEntry, TaskFate, owner};
@@ -21,7 +22,7 @@ use persea_config::Config;
 use persea_config::{Order, settings};
 use persea_journal::KnownResult;
 use persea_model::names::task_directory;
-use persea_model::{Outcome, Runnable, Status, Task, TaskIndex};
+use persea_model::{Outcome, Runnable, SpawnerKind, Status, Task, TaskIndex};
 use persea_plugin::Catalog;
 use persea_spawner::descriptor;
 
@@ -30,7 +31,7 @@ pub(crate) struct Plan {
     pub(crate) entries: Vec<PlanEntry>,
     /// The requirements of the tasks.
     pub(crate) requirements: Requirements,
-    /// With a spawner that has snapshots: ranges of tasks that use the same environment.
+    /// With spawners that have snapshots: ranges of tasks that use the same environment.
     groups: Vec<Range<TaskIndex>>,
     /// The seed of the order, if the tasks were shuffled.
     pub(crate) shuffle_seed: Option<u64>,
@@ -75,12 +76,6 @@ impl Plan {
         entry.is_some_and(|entry| matches!(entry.fate, TaskFate::Refused(_)))
     }
 
-    /// Whether any task starts processes.
-    pub(crate) fn runs_processes(&self) -> bool {
-        let mut fates = self.entries.iter().map(|entry| &entry.fate);
-        fates.any(|fate| matches!(fate, TaskFate::Run(runner, _) if runner.starts_processes()))
-    }
-
     /// The graph of the plan.
     pub(crate) fn graph(&self, config: &Config) -> Result<Graph, GraphError> {
         let tasks = self.entries.iter().map(|entry| &entry.task);
@@ -105,6 +100,7 @@ pub(crate) fn plan(
     let partition = config
         .get(settings::RUN_PARTITION)
         .and_then(|text| Partition::parse(text).ok());
+    let mut fates = Fates::new(catalog, config);
     let mut named: Vec<NamedRunnable> = Vec::new();
     for Resolved { reference, answer } in resolved {
         match answer {
@@ -114,11 +110,20 @@ pub(crate) fn plan(
                 ..
             } => {
                 named.reserve(runnables.len());
-                let restrictions = provenance.restrictions(config);
+                // Of the spawner before: consecutive tests often have the same one.
+                let mut restrictions = None;
                 let made_by = provenance.record();
-                let provenance = provenance.digests();
+                let digests = provenance.digests();
                 let mut names = LastText::default();
                 for runnable in runnables {
+                    let spawner = fates.spawner(&runnable);
+                    let (_, held) = match restrictions.take() {
+                        Some((last, held)) if last == spawner => restrictions.insert((last, held)),
+                        Some(_) | None => {
+                            let held = provenance.restrictions(config, spawner);
+                            restrictions.insert((spawner, held))
+                        }
+                    };
                     let name = match &runnable.identifier {
                         Some(identifier) => names.share(identifier),
                         None => {
@@ -133,8 +138,8 @@ pub(crate) fn plan(
                         name,
                         runnable,
                         ended: None,
-                        restrictions: restrictions.clone(),
-                        provenance: provenance.clone(),
+                        restrictions: held.clone(),
+                        provenance: digests.clone(),
                         made_by: made_by.clone(),
                     });
                 }
@@ -189,7 +194,6 @@ pub(crate) fn plan(
             ids.number(&mut named);
         }
     }
-    let mut fates = Fates::new(catalog, config);
     let mut owners = LastText::default();
     let mut entries: Vec<PlanEntry> = named
         .into_iter()
@@ -226,6 +230,7 @@ pub(crate) fn plan(
             });
             let fate = fates.of(&task, ended, restrictions.as_deref());
             PlanEntry {
+                spawner: fates.spawner(&task.runnable),
                 owner: owner(&fate, provenance).map(|owner| owners.share(&owner)),
                 task,
                 fate,
@@ -236,15 +241,16 @@ pub(crate) fn plan(
         .collect();
     let history = || results_root.map(History::read).unwrap_or_default();
     reorder(&mut entries, config.get(settings::RUN_ORDER), history);
-    if is_grouped(config, shuffle_seed) {
+    if is_grouped(&entries, config, shuffle_seed) {
         sort_by_environment(&mut entries);
     }
     complete(entries, catalog, config, shuffle_seed)
 }
 
 /// Whether tasks that use the same environment follow each other.
-fn is_grouped(config: &Config, shuffle_seed: Option<u64>) -> bool {
-    descriptor(config.get(settings::RUN_SPAWNER)).has_snapshots
+fn is_grouped(entries: &[PlanEntry], config: &Config, shuffle_seed: Option<u64>) -> bool {
+    let has_snapshots = |entry: &PlanEntry| descriptor(entry.spawner).has_snapshots;
+    entries.iter().any(has_snapshots)
         && shuffle_seed.is_none()
         && config.get(settings::RUN_ORDER) == Order::Given
         && config.get(settings::RUN_SCHEDULER).is_none()
@@ -257,9 +263,8 @@ pub(super) fn complete(
     config: &Config,
     shuffle_seed: Option<u64>,
 ) -> Plan {
-    let stacked = descriptor(config.get(settings::RUN_SPAWNER)).has_snapshots;
-    let requirements = Requirements::gather(&mut entries, catalog, config, stacked);
-    let groups = match is_grouped(config, shuffle_seed) {
+    let requirements = Requirements::gather(&mut entries, catalog, config);
+    let groups = match is_grouped(&entries, config, shuffle_seed) {
         true => environment_groups(&entries, &requirements),
         false => Vec::new(),
     };
@@ -284,12 +289,19 @@ impl LastText {
     }
 }
 
-/// Sorts tasks so that those with the same requirements and provenance follow each other, after
-/// tasks whose requirements are a prefix of theirs. The sort is stable.
+/// Sorts tasks so that those with the same spawner, image, requirements and provenance follow each
+/// other, after tasks whose requirements are a prefix of theirs. The sort is stable.
 fn sort_by_environment(entries: &mut [PlanEntry]) {
+    let mut environments: Vec<(SpawnerKind, Option<String>)> = Vec::new();
     let mut known: HashMap<String, usize> = HashMap::new();
     let mut owners: Vec<Option<Arc<str>>> = Vec::new();
     entries.sort_by_cached_key(|entry| {
+        let own = (entry.spawner, own_spawner::image(&entry.task.runnable.more));
+        let environment = environments.iter().position(|it| *it == own);
+        let environment = environment.unwrap_or_else(|| {
+            environments.push(own);
+            environments.len() - 1
+        });
         let is_own = |owner: &Option<Arc<str>>| *owner == entry.owner;
         let owner = owners.iter().position(is_own).unwrap_or_else(|| {
             owners.push(entry.owner.clone());
@@ -302,7 +314,7 @@ fn sort_by_environment(entries: &mut [PlanEntry]) {
             let next = known.len();
             *known.entry(stack.clone()).or_insert(next)
         });
-        (places.collect::<Vec<usize>>(), owner)
+        (environment, places.collect::<Vec<usize>>(), owner)
     });
     for (index, entry) in entries.iter_mut().enumerate() {
         entry.task.index = TaskIndex(index);
@@ -311,7 +323,10 @@ fn sort_by_environment(entries: &mut [PlanEntry]) {
 
 /// The ranges of consecutive tasks that use the same environment.
 fn environment_groups(entries: &[PlanEntry], requirements: &Requirements) -> Vec<Range<TaskIndex>> {
-    let state = |entry: &PlanEntry| requirements.last_of(entry.task.index);
+    let state = |entry: &PlanEntry| {
+        let image = own_spawner::image(&entry.task.runnable.more);
+        (entry.spawner, image, requirements.last_of(entry.task.index))
+    };
     let same =
         |one: &PlanEntry, other: &PlanEntry| state(one) == state(other) && one.owner == other.owner;
     let mut begin = 0;

@@ -4,13 +4,16 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use crate::input::own_settings;
+use crate::input::own_spawner;
 use crate::input::provenance::is_offline;
 use crate::plan::entry::{PlanEntry, TaskFate};
 use persea_config::{Config, RESOURCES, settings};
 use persea_model::names::{cut, task_directory};
-use persea_model::{Attribute, Attributes, Outcome, Requirement, Scope, Status, TaskIndex};
+use persea_model::{
+    Attribute, Attributes, Outcome, Requirement, Scope, SpawnerKind, Status, TaskIndex,
+};
 use persea_plugin::{Catalog, Plugin};
+use persea_spawner::descriptor;
 
 /// The keyword arguments that belong to the host: the scope of a requirement, and its name for
 /// people.
@@ -50,6 +53,8 @@ pub(crate) struct RequirementStep {
     pub(crate) stacked: bool,
     /// The step whose snapshot that environment starts from.
     pub(crate) base: Option<StepIndex>,
+    /// The spawner in whose environment the requirement is fulfilled: that of its tasks.
+    pub(crate) spawner: SpawnerKind,
     /// The image in whose container the requirement is fulfilled, as its tasks name it.
     pub(crate) image: Option<String>,
 }
@@ -85,9 +90,12 @@ pub(crate) struct Requirements {
 #[derive(Clone)]
 struct NeededRequirement<'a> {
     requirement: &'a Requirement,
+    /// The spawner of the task.
+    spawner: SpawnerKind,
     suite: Option<&'a str>,
     key: String,
-    /// Requirements with the same exclusion key and different keys exclude each other.
+    /// Requirements with the same exclusion key and different keys exclude each other, if they have
+    /// the same spawner.
     exclusion_key: String,
     scope: Scope,
     /// Whether it is met on the instances of resources that its task holds.
@@ -95,26 +103,38 @@ struct NeededRequirement<'a> {
     resolver: &'a Arc<Plugin>,
 }
 
-/// The steps whose environments are kept, by the image of their containers, the step before and the
-/// requirement's key.
-type StackedSteps<'a> = HashMap<(Option<String>, Option<StepIndex>, &'a str), StepIndex>;
+impl NeededRequirement<'_> {
+    /// Whether the requirement is met in an environment of its own.
+    fn is_stacked(&self) -> bool {
+        descriptor(self.spawner).has_snapshots
+    }
+}
+
+/// What tells the requirements of one machine from those of another: the spawner of their tasks.
+type RequirementKey<'a> = (SpawnerKind, &'a str);
+
+/// The steps whose environments are kept, by the spawner and the image of their environments, the
+/// step before and the requirement's key.
+type StackedSteps<'a> =
+    HashMap<(SpawnerKind, Option<String>, Option<StepIndex>, &'a str), StepIndex>;
 
 /// The owner of a step: a task, a suite, or neither for the whole job.
 type OwnerKey<'a> = (Option<TaskIndex>, Option<&'a str>);
 
 impl Requirements {
     /// Collects the requirements of all tasks. A task whose requirements cannot be fulfilled ends
-    /// here. With `stacked`, each requirement starts in the environment that the one before has
-    /// left, and tasks with the same ones in the same order share it.
-    pub(crate) fn gather(
-        entries: &mut [PlanEntry],
-        catalog: &Catalog,
-        config: &Config,
-        stacked: bool,
-    ) -> Self {
+    /// here. With a spawner that has snapshots, each requirement starts in the environment that the
+    /// one before has left, and tasks with the same ones in the same order share it.
+    pub(crate) fn gather(entries: &mut [PlanEntry], catalog: &Catalog, config: &Config) -> Self {
         let mut wanted: Vec<(TaskIndex, Vec<NeededRequirement<'_>>)> = Vec::new();
         let mut ended: Vec<(TaskIndex, TaskFate)> = Vec::new();
-        for PlanEntry { task, fate, .. } in &*entries {
+        for PlanEntry {
+            task,
+            fate,
+            spawner,
+            ..
+        } in &*entries
+        {
             let needed = &task.runnable.requirements;
             let TaskFate::Run(runner, _) = fate else {
                 continue;
@@ -127,10 +147,10 @@ impl Requirements {
             let all = needed.iter().map(|requirement| {
                 let resolver = catalog.requirement_resolver(&requirement.kind);
                 if let Some(resolver) = resolver {
-                    may_be_met(requirement, resolver, runner, config)
+                    may_be_met(requirement, resolver, runner, *spawner, config)
                         .map_err(|why| Outcome::new(Status::Error, why))?;
                 }
-                NeededRequirement::read(requirement, suite, holder, resolver, config)
+                NeededRequirement::read((requirement, *spawner), suite, holder, resolver, config)
                     .map_err(|why| Outcome::new(Status::Cancel, why))
             });
             match all.collect() {
@@ -140,16 +160,17 @@ impl Requirements {
         }
         let scopes = scopes(wanted.iter().flat_map(|(_, all)| all));
         let scope_of =
-            |one: &NeededRequirement<'_>| scopes.get(&one.key).copied().unwrap_or(one.scope);
+            |one: &NeededRequirement<'_>| scopes.get(&one.place()).copied().unwrap_or(one.scope);
         // By exclusion key: the requirement that holds it for the whole job.
-        let mut taken: BTreeMap<&str, &NeededRequirement<'_>> = BTreeMap::new();
+        let mut taken: BTreeMap<RequirementKey<'_>, &NeededRequirement<'_>> = BTreeMap::new();
         for one in wanted.iter().flat_map(|(_, all)| all) {
-            if !stacked && scope_of(one) >= Scope::Job {
-                taken.entry(&one.exclusion_key).or_insert(one);
+            if !one.is_stacked() && scope_of(one) >= Scope::Job {
+                let key = (one.spawner, &*one.exclusion_key);
+                taken.entry(key).or_insert(one);
             }
         }
         let mut gathered = Self::default();
-        let mut known: HashMap<(&str, OwnerKey<'_>), StepIndex> = HashMap::new();
+        let mut known: HashMap<(RequirementKey<'_>, OwnerKey<'_>), StepIndex> = HashMap::new();
         let mut owners: HashMap<OwnerKey<'_>, usize> = HashMap::new();
         let mut stacks = HashMap::new();
         for (task, all) in &wanted {
@@ -158,9 +179,9 @@ impl Requirements {
                 ended.push((*task, TaskFate::Ended(outcome.into())));
                 continue;
             }
-            if stacked {
+            if all.first().is_some_and(NeededRequirement::is_stacked) {
                 let image = entries.get(task.0);
-                let image = image.and_then(|it| own_settings::image(&it.task.runnable.more));
+                let image = image.and_then(|it| own_spawner::image(&it.task.runnable.more));
                 gathered.stack((*task, image), all, (&mut stacks, &mut owners), config);
                 continue;
             }
@@ -173,7 +194,7 @@ impl Requirements {
                 };
                 let owner = gathered.owner(whose, &mut owners);
                 let step = *known
-                    .entry((&one.key, whose))
+                    .entry((one.place(), whose))
                     .or_insert_with(|| gathered.add(one, scope, owner, config));
                 gathered.needs(*task, step);
             }
@@ -214,7 +235,7 @@ impl Requirements {
         let mut base = None;
         let mut seen = BTreeSet::new();
         for one in all.iter().filter(|one| seen.insert(&one.key)) {
-            let place = (image.clone(), base, &*one.key);
+            let place = (one.spawner, image.clone(), base, &*one.key);
             let step = match stacks.get(&place) {
                 Some(step) => *step,
                 None => {
@@ -260,9 +281,14 @@ impl Requirements {
             settings: Arc::new(resolver.configured(config)),
             resolver_mutex: one_at_a_time
                 .then(|| format!("requirement resolver {}", resolver.name)),
-            exclusion_key: format!("requirement {}", wanted.exclusion_key),
+            exclusion_key: match wanted.spawner {
+                SpawnerKind::Process => format!("requirement {}", wanted.exclusion_key),
+                // Met elsewhere, so it excludes nothing on this machine.
+                spawner => format!("requirement {} with {spawner}", wanted.exclusion_key),
+            },
             stacked: false,
             base: None,
+            spawner: wanted.spawner,
             image: None,
             resolver: Arc::clone(resolver),
         });
@@ -324,15 +350,17 @@ impl Requirements {
 
 /// The scope of each requirement, by key: the widest that any task gives it. A requirement that
 /// several suites need lasts as long as the job.
-fn scopes<'a>(all: impl Iterator<Item = &'a NeededRequirement<'a>>) -> HashMap<String, Scope> {
-    let mut scopes: HashMap<String, Scope> = HashMap::new();
-    let mut suites: HashMap<&str, Option<&str>> = HashMap::new();
+fn scopes<'a>(
+    all: impl Iterator<Item = &'a NeededRequirement<'a>>,
+) -> HashMap<RequirementKey<'a>, Scope> {
+    let mut scopes: HashMap<RequirementKey<'a>, Scope> = HashMap::new();
+    let mut suites: HashMap<RequirementKey<'a>, Option<&str>> = HashMap::new();
     for one in all {
         let mut wanted = one.scope;
-        if wanted == Scope::Suite && *suites.entry(&one.key).or_insert(one.suite) != one.suite {
+        if wanted == Scope::Suite && *suites.entry(one.place()).or_insert(one.suite) != one.suite {
             wanted = Scope::Job;
         }
-        let scope = scopes.entry(one.key.clone()).or_insert(wanted);
+        let scope = scopes.entry(one.place()).or_insert(wanted);
         *scope = wanted.max(*scope);
     }
     scopes
@@ -344,14 +372,14 @@ fn may_be_met(
     requirement: &Requirement,
     resolver: &Plugin,
     runner: &Plugin,
+    spawner: SpawnerKind,
     config: &Config,
 ) -> Result<(), String> {
-    let spawner = config.get(settings::RUN_SPAWNER).name();
     let acts = resolver.starts_processes() || runner.starts_processes();
-    let networks = is_offline(config) && resolver.processes_want_network();
+    let networks = is_offline(config, spawner) && resolver.processes_want_network();
     let mut may = Ok(());
     if acts {
-        may = resolver.may_use(spawner);
+        may = resolver.may_use(spawner.name());
     }
     if networks {
         may = may.and_then(|()| resolver.may_reach_network());
@@ -360,8 +388,13 @@ fn may_be_met(
 }
 
 impl<'a> NeededRequirement<'a> {
+    /// What identifies the requirement among those of all tasks.
+    fn place(&self) -> RequirementKey<'_> {
+        (self.spawner, &self.key)
+    }
+
     fn read(
-        requirement: &'a Requirement,
+        (requirement, spawner): (&'a Requirement, SpawnerKind),
         suite: Option<&'a str>,
         holder: Option<TaskIndex>,
         resolver: Option<&'a Arc<Plugin>>,
@@ -418,6 +451,7 @@ impl<'a> NeededRequirement<'a> {
         };
         Ok(Self {
             requirement,
+            spawner,
             suite,
             key: of_holder(key),
             exclusion_key: of_holder(exclusion_key),
@@ -431,12 +465,12 @@ impl<'a> NeededRequirement<'a> {
 /// Why the requirements of a task exclude each other, or exclude one that lasts as long as the job.
 fn conflict<'a>(
     all: &'a [NeededRequirement<'a>],
-    taken: &BTreeMap<&'a str, &'a NeededRequirement<'a>>,
+    taken: &BTreeMap<RequirementKey<'a>, &'a NeededRequirement<'a>>,
 ) -> Option<String> {
     let mut own: BTreeMap<&str, &NeededRequirement<'_>> = BTreeMap::new();
     for one in all {
         let others = [
-            taken.get(&*one.exclusion_key).copied(),
+            taken.get(&(one.spawner, &*one.exclusion_key)).copied(),
             own.insert(&one.exclusion_key, one),
         ];
         let other = others

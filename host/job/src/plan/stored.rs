@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::input::own_spawner;
 use crate::input::provenance::Provenance;
 use crate::plan::entry::{PlanEntry, owner};
 use crate::plan::fate::Fates;
@@ -15,10 +16,11 @@ use crate::plan::records::ChangedPlugin;
 use persea_config::Config;
 use persea_journal::{
     AttemptCause, CaseFinished, EnvironmentChanged, Event, EventKind, HostRecord, JobFinished,
-    JobStarted, JournalError, Reader, Record, TaskFinished, TaskPlanned, Warning, WarningCause,
+    JobStarted, JournalError, Reader, Record, TaskEnvironment, TaskFinished, TaskPlanned, Warning,
+    WarningCause,
 };
 use persea_model::names::{TEST_RESULTS, task_directory};
-use persea_model::{Attribute, Attributes, Outcome, Status, Task, TaskIndex};
+use persea_model::{Attribute, Attributes, Outcome, SpawnerKind, Status, Task, TaskIndex};
 use persea_plugin::Catalog;
 
 /// The reason of an attempt that ended with its host.
@@ -74,6 +76,8 @@ pub(crate) struct StoredTask {
     pub(crate) attempts: Vec<TaskFinished>,
     /// When the present attempt was started, in nanoseconds of Unix time.
     pub(crate) started: Option<u64>,
+    /// The environment of the present attempt; none for this machine itself.
+    pub(crate) environment: Option<TaskEnvironment<'static>>,
     /// The paths of the cases that run.
     pub(crate) open_cases: Vec<Vec<String>>,
 }
@@ -92,9 +96,10 @@ impl StoredTask {
             (Some(_), ..) => return None,
             (None, Some(end), _) if end.started.is_some() => end.clone(),
             (None, Some(_), _) | (None, None, None) => return None,
-            (None, None, started @ Some(_)) => {
-                missing_end(&self.id, &self.planned, started, HOST_ENDED)
-            }
+            (None, None, started @ Some(_)) => TaskFinished {
+                environment: self.environment.clone(),
+                ..missing_end(&self.id, &self.planned, started, HOST_ENDED)
+            },
         };
         let number = attempt.attempts.max(before + 1);
         // A task that waited for another attempt has ended with the last one.
@@ -247,6 +252,7 @@ impl StoredJob {
                     cut_short: None,
                     attempts: Vec::new(),
                     started: None,
+                    environment: None,
                     open_cases: Vec::new(),
                 });
             }
@@ -282,6 +288,20 @@ impl StoredJob {
     /// The number of tasks without a result.
     pub(crate) fn open(&self) -> usize {
         self.tasks.iter().filter(|task| task.end.is_none()).count()
+    }
+
+    /// Whether a task has no result.
+    pub(crate) fn is_open(&self, task: TaskIndex) -> bool {
+        self.tasks
+            .get(task.0)
+            .is_some_and(|task| task.end.is_none())
+    }
+
+    /// The spawners of all tests, at least one: those without a result will run again, and
+    /// requirements of the others may be left to release.
+    pub fn spawners(&self, config: &Config) -> Vec<SpawnerKind> {
+        let runnables = self.tasks.iter().map(|task| &*task.planned.runnable);
+        own_spawner::spawners_of_runnables(runnables, config)
     }
 
     /// The number of warnings while the tasks ran.
@@ -360,9 +380,11 @@ impl StoredJob {
                     more: Attributes::new(),
                 })
             });
-            let restrictions = provenance.restrictions(config);
+            let spawner = fates.spawner(&task.runnable);
+            let restrictions = provenance.restrictions(config, spawner);
             let fate = fates.of(&task, ended, restrictions.as_deref());
             entries.push(PlanEntry {
+                spawner,
                 owner: owner(&fate, provenance.digests()),
                 task,
                 fate,
@@ -382,8 +404,9 @@ impl StoredJob {
 impl StoredTask {
     fn add(&mut self, time: u64, event: Event<'static>) {
         match event {
-            Event::TaskStarted(_) => {
+            Event::TaskStarted(started) => {
                 self.started = Some(time);
+                self.environment = started.into_owned().environment;
                 self.cut_short = None;
                 self.open_cases.clear();
             }
@@ -443,6 +466,7 @@ pub(crate) fn missing_end(
         tags: tags.collect(),
         suite: runnable.suite().map(str::to_owned),
         variant: runnable.more.get("variant").cloned(),
+        environment: None,
         whiteboard: None,
         left_behind: 0,
         cpu_user: None,

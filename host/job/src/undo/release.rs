@@ -2,7 +2,7 @@
 //! them. Does not know how a requirement is fulfilled.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ use persea_journal::{
 use persea_model::names::task_directory;
 use persea_model::{Attribute, Attributes, Limits, Requirement, Scope, SpawnerKind};
 use persea_plugin::Catalog;
-use persea_spawner::{EnvironmentState, Spawner, descriptor};
+use persea_spawner::{EnvironmentState, Spawners, descriptor};
 
 /// A requirement that a job has fulfilled and not released.
 #[derive(Debug)]
@@ -35,6 +35,8 @@ pub struct UnreleasedRequirement {
     id: String,
     name: String,
     requirement: Requirement,
+    /// The spawner in whose environment it was fulfilled.
+    spawner: SpawnerKind,
     /// What the release needs; none where the host was killed before the resolver answered.
     fulfilled: Option<Attributes>,
     /// The version of the resolver that fulfilled it.
@@ -50,19 +52,22 @@ pub struct JobRelease {
     pub config: Arc<Config>,
     /// The plugins.
     pub catalog: Arc<Catalog>,
-    /// The spawner of the resolvers' processes.
-    pub spawner: Box<dyn Spawner>,
-    /// A directory for files that are removed after the release.
-    pub temp_dir: PathBuf,
+    /// The spawners of the resolvers' processes: those of [`places_of`].
+    pub spawners: Spawners,
 }
 
 /// The name of a requirement, and the result of its release: an error is the reason, for people.
 pub type ReleaseResult = (String, Result<(), String>);
 
-/// Whether a fulfilled requirement outlasts its job. Environments of spawners are removed with the
-/// job, and scope `keep` is never released.
-fn outlasts_its_job(started: &RequirementStarted<'_>) -> bool {
-    started.scope != Scope::Keep && started.spawner.is_none()
+/// The spawner in whose environment a requirement was fulfilled that outlasts its job; none for any
+/// other. Environments with snapshots are removed with the job, and scope `keep` is never released.
+fn outlasting(started: &RequirementStarted<'_>, of_job: SpawnerKind) -> Option<SpawnerKind> {
+    let spawner = match &started.spawner {
+        None => of_job,
+        Some(name) => SpawnerKind::parse(name)?,
+    };
+    let is_left = started.scope != Scope::Keep && !descriptor(spawner).has_snapshots;
+    is_left.then_some(spawner)
 }
 
 /// The events that record what was fulfilled and what was released.
@@ -83,17 +88,21 @@ pub fn unreleased_of(job_dir: &Path) -> Result<Vec<UnreleasedRequirement>, Journ
     let mut known: Vec<RequirementStarted<'_>> = Vec::new();
     let mut left: Vec<UnreleasedRequirement> = Vec::new();
     let mut reader = Reader::open(job_dir)?;
+    // Earlier versions did not record the spawner of other hosts with each requirement.
+    let of_job = remote_of(job_dir).unwrap_or_default();
     while let Some(record) = reader.next_event(REQUIREMENT_EVENTS)? {
         match record.event {
             Event::RequirementStarted(started) => known.push(started.into_owned()),
             Event::RequirementAbsent(absent) => {
                 // A host that has taken the job over may give the id to another requirement.
                 let step = known.iter().rev().find(|step| step.id == absent.id);
-                if let Some(step) = step.filter(|step| outlasts_its_job(step)) {
+                let spawner = step.and_then(|step| outlasting(step, of_job));
+                if let (Some(step), Some(spawner)) = (step, spawner) {
                     left.push(UnreleasedRequirement {
                         id: step.id.to_string(),
                         name: step.name.to_string(),
                         requirement: step.requirement.clone().into_owned(),
+                        spawner,
                         fulfilled: None,
                         fulfilled_by: step.resolver_version.as_deref().map(str::to_owned),
                         more: task_data(step),
@@ -160,18 +169,42 @@ const HOST_SETTINGS: [&str; 4] = [
     settings::SPAWNER_SSH_HOSTS.name(),
 ];
 
-/// The spawner of other hosts that a job has used, with the settings that say which hosts. None for
-/// this machine.
-pub fn remote_of(job_dir: &Path) -> Option<(SpawnerKind, Vec<(&'static str, Value)>)> {
-    let settings = begin(job_dir)?.settings;
-    let text = |value: &Attribute| value.clone().into_text();
-    let name = settings.get(settings::RUN_SPAWNER.name()).and_then(text)?;
-    let kind = SpawnerKind::parse(&name)?;
+/// Where the requirements that a job has left are to be released.
+pub struct ReleasePlaces {
+    /// The spawners, at least one.
+    pub spawners: Vec<SpawnerKind>,
+    /// The settings that say which hosts the job had.
+    pub hosts: Vec<(&'static str, Value)>,
+}
+
+/// Returns where the requirements that a job has left are to be released.
+///
+/// # Errors
+/// The journal cannot be read.
+pub fn places_of(job_dir: &Path) -> Result<ReleasePlaces, JournalError> {
+    let left = unreleased_of(job_dir)?;
+    let mut kinds: BTreeSet<SpawnerKind> = left.iter().map(|left| left.spawner).collect();
+    if kinds.is_empty() {
+        kinds.insert(SpawnerKind::Process);
+    }
+    let settings = begin(job_dir).map(|started| started.settings);
+    let settings = settings.unwrap_or_default();
     let hosts = HOST_SETTINGS.into_iter().filter_map(|name| {
         let value = serde_json::to_value(settings.get(name)?).ok()?;
         Some((name, value))
     });
-    descriptor(kind).is_remote.then(|| (kind, hosts.collect()))
+    Ok(ReleasePlaces {
+        spawners: kinds.into_iter().collect(),
+        hosts: hosts.collect(),
+    })
+}
+
+/// The spawner of other hosts that a job has by its settings.
+fn remote_of(job_dir: &Path) -> Option<SpawnerKind> {
+    let settings = begin(job_dir)?.settings;
+    let name = settings.get(settings::RUN_SPAWNER.name());
+    let name = name.and_then(|name| name.clone().into_text())?;
+    SpawnerKind::parse(&name).filter(|kind| descriptor(*kind).is_remote)
 }
 
 /// The beginning of a job's journal.
@@ -196,16 +229,14 @@ impl JobRelease {
         let Self {
             config,
             catalog,
-            spawner,
-            temp_dir,
+            spawners,
         } = self;
         let mut journal = Journal::reopen(job_dir)?;
         let left = unreleased_of(job_dir)?;
         let execution = Arc::new(ExecutionContext {
-            spawner,
+            spawners,
             clock: Arc::new(Clock::new()),
             dependencies: Section::of_requirements(job_dir),
-            temp_dir,
             project_dir: std::env::current_dir().unwrap_or_default(),
             grace: supervise::grace(&config),
         });
@@ -262,7 +293,7 @@ async fn release(
              `persea plugin add FILE`"
         )
     })?;
-    resolver.may_undo(execution.spawner.name())?;
+    resolver.may_undo(left.spawner.name())?;
     let step = RequirementStep {
         name: left.name.clone(),
         directory: task_directory(&left.id),
@@ -274,6 +305,7 @@ async fn release(
         resolver: Arc::clone(resolver),
         resolver_mutex: None,
         stacked: false,
+        spawner: left.spawner,
         image: None,
         base: None,
         exclusion_key: String::new(),
@@ -285,7 +317,7 @@ async fn release(
         slot: Arc::clone(slot),
         position: None,
         can_requeue: false,
-        state: EnvironmentState::default(),
+        state: EnvironmentState::new(left.spawner),
         leaves_dirty: false,
         limits: Limits::default(),
         variables: Vec::new(),

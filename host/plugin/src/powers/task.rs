@@ -26,6 +26,9 @@ pub trait TaskHost: Send + Sync {
         &self,
     ) -> Pin<Box<dyn Future<Output = Result<Environment, SpawnError>> + Send + '_>>;
 
+    /// Whether the environment isolates: the host gives it no file of this machine.
+    fn is_isolated(&self) -> bool;
+
     /// The queued process of a task that is one process; none for other tasks, and before the
     /// environment is open.
     fn queued_process(&self) -> Option<&QueuedProcess>;

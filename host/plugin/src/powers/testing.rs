@@ -42,6 +42,10 @@ impl TaskHost for FakeTask {
         Box::pin(async { Err(SpawnError::Closed("the environment")) })
     }
 
+    fn is_isolated(&self) -> bool {
+        false
+    }
+
     fn queued_process(&self) -> Option<&QueuedProcess> {
         None
     }

@@ -141,7 +141,7 @@ impl Plugin {
         self.trust == Trust::BuiltIn
     }
 
-    /// Checks that processes of the plugin may run with a job's spawner: those that it starts, and
+    /// Checks that processes of the plugin may run with a test's spawner: those that it starts, and
     /// those that others start for it (provenance).
     ///
     /// # Errors
@@ -152,7 +152,7 @@ impl Plugin {
             let other = spawners.first().copied().unwrap_or_default();
             let SpawnerRefusal { reason, command } = refusal;
             format!(
-                "{reason}, and this job's is `{spawner}`: use `--spawner {other}`, or `{command}`"
+                "{reason}, and the test's is `{spawner}`: use `--spawner {other}`, or `{command}`"
             )
         })
     }

@@ -64,9 +64,10 @@ impl RequirementResolver {
             return Err(plugin.is_no("requirement resolver"));
         };
         let (runtime, context) = (&plugin.runtime, &plugin.context);
+        let downloads = runtime.downloads(plugin.trust, context, host.is_isolated());
         let mut store = runtime.task_store(context, host);
         let state = store.data_mut();
-        state.give(runtime.downloads(plugin.trust, context));
+        state.give(downloads);
         if let Some(cache) = plugin.cache() {
             state.give(cache);
         }

@@ -153,12 +153,21 @@ impl Runtime {
         Workspace::new(views, Arc::clone(&self.project_path))
     }
 
-    /// Returns the downloads that a plugin may ask for.
-    pub(crate) fn downloads(&self, trust: Trust, context: &PluginContext) -> FetchPower {
+    /// Returns the downloads that a plugin may ask for, for an environment that isolates or not.
+    pub(crate) fn downloads(
+        &self,
+        trust: Trust,
+        context: &PluginContext,
+        is_isolated: bool,
+    ) -> FetchPower {
+        let downloads = match is_isolated {
+            true => self.downloads.for_isolated(),
+            false => Arc::clone(&self.downloads),
+        };
         FetchPower::new(match trust {
-            Trust::BuiltIn => Arc::clone(&self.downloads),
+            Trust::BuiltIn => downloads,
             Trust::Locked | Trust::Unlocked => {
-                Arc::new(self.downloads.only_from(context.grants.of(&HOSTS)))
+                Arc::new(downloads.only_from(context.grants.of(&HOSTS)))
             }
         })
     }

@@ -38,7 +38,7 @@ impl Fixture {
     async fn restore(&self, slot: usize, snapshot: &str) -> Environment {
         let state = EnvironmentState {
             snapshot: Some(snapshot.to_owned()),
-            ..EnvironmentState::default()
+            ..EnvironmentState::new(SpawnerKind::Sandbox)
         };
         self.spawner.restore(slot, &state).await.unwrap()
     }
@@ -118,7 +118,7 @@ async fn restored_sandbox_begins_with_the_files_of_its_snapshot() {
 
     let state = EnvironmentState {
         snapshot: Some("nothing".to_owned()),
-        ..EnvironmentState::default()
+        ..EnvironmentState::new(SpawnerKind::Sandbox)
     };
     let error = fixture.spawner.restore(3, &state).await.unwrap_err();
     assert!(error.to_string().contains("`nothing`"), "{error}");
@@ -152,7 +152,7 @@ async fn sandbox_reaches_the_network_only_if_its_state_has_it() {
     assert!(!without.run(connect()).await.unwrap().is_success());
     let state = EnvironmentState {
         network: true,
-        ..EnvironmentState::default()
+        ..EnvironmentState::new(SpawnerKind::Sandbox)
     };
     let with = fixture.spawner.restore(1, &state).await.unwrap();
     assert!(with.run(connect()).await.unwrap().is_success());
@@ -252,7 +252,7 @@ async fn writable_directory_is_seen_without_its_neighbours() {
     fixture.spawner.hide(&shown);
     let state = EnvironmentState {
         writable_directory: Some(shown.join("own")),
-        ..EnvironmentState::default()
+        ..EnvironmentState::new(SpawnerKind::Sandbox)
     };
     let environment = fixture.spawner.restore(0, &state).await.unwrap();
     let script = "cd \"$0\" && echo x >own/file && test ! -e file && ! mv own other";

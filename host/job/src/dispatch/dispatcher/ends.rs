@@ -101,6 +101,7 @@ impl Dispatcher<'_> {
         ran: Option<&FinishedTask>,
     ) {
         let mut record = record(task, outcome, ran, state.attempts(task));
+        record.environment = ran.and_then(|ran| self.task_environment(state, task, ran.slot));
         record.is_refused = ran.is_none() && self.plan.is_refused(task.index);
         // Another environment is no second chance.
         record.flaky &= state.retries_of(task) > 0;

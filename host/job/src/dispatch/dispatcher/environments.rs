@@ -7,6 +7,7 @@ use super::{DispatchState, Dispatcher};
 use crate::execute::messages::EnvironmentNews;
 use crate::execute::slot::SlotIndex;
 use persea_journal::{EnvironmentChanged, EnvironmentPhase, Event, RemoteId};
+use persea_model::SpawnerKind;
 use persea_spawner::EnvironmentId;
 
 /// What identifies an environment, as the journal has it.
@@ -63,6 +64,7 @@ impl Dispatcher<'_> {
     pub(super) fn environment_changed(&mut self, state: &mut DispatchState, news: EnvironmentNews) {
         let EnvironmentNews {
             number,
+            spawner,
             slot,
             state: phase,
             reason,
@@ -73,14 +75,14 @@ impl Dispatcher<'_> {
             true if state.environments.remove(&number).is_none() => return,
             true => {}
             false => {
-                state.environments.insert(number, slot);
+                state.environments.insert(number, (spawner, slot));
             }
         }
         let changed = EnvironmentChanged {
             environment: number,
             state: phase,
             reason: reason.map(Cow::Owned),
-            spawner: self.context.execution.spawner.name().into(),
+            spawner: spawner.name().into(),
             slot: slot.0,
             remote_id: Cow::Owned(remote_id(id)),
         };
@@ -97,14 +99,15 @@ impl Dispatcher<'_> {
 
     /// Records that the environments that are left at the end of the job have been closed.
     pub(super) fn environments_closed(&mut self, state: &mut DispatchState) {
-        let left: Vec<(usize, SlotIndex)> = state
+        let left: Vec<(usize, (SpawnerKind, SlotIndex))> = state
             .environments
             .iter()
-            .map(|(number, slot)| (*number, *slot))
+            .map(|(number, environment)| (*number, *environment))
             .collect();
-        for (number, slot) in left {
+        for (number, (spawner, slot)) in left {
             let news = EnvironmentNews {
                 number,
+                spawner,
                 slot,
                 state: EnvironmentPhase::Closed,
                 reason: None,

@@ -11,6 +11,7 @@ use crate::plan::entry::TaskFate;
 use crate::plan::graph::{Dependency, Graph};
 use crate::plan::history::History;
 use crate::plan::planner::Plan;
+use crate::plan::slot_pools::PoolIndex;
 use persea_config::Config;
 use persea_journal::{Event, Warning, WarningCause};
 use persea_model::{Attribute, Attributes, Outcome, Requirement, Status, Task, TaskIndex};
@@ -198,7 +199,7 @@ impl Dispatcher<'_> {
         // has room and still cannot take every task.
         let queue = &mut state.queue;
         state.policy.chosen.retain(|task| {
-            let can_start = queue.can_start(*task);
+            let can_start = queue.can_start(*task) && !queue.is_pool_closed(*task);
             if !can_start {
                 queue.forget_choice(*task);
             }
@@ -206,6 +207,14 @@ impl Dispatcher<'_> {
         });
         if let Some(chosen) = state.policy.chosen.front() {
             return Some(*chosen);
+        }
+        if self.pools.all().len() > 1 {
+            // The scheduler chooses among tasks that have room.
+            let full = (0..self.pools.all().len()).map(PoolIndex);
+            let full: Vec<PoolIndex> = full.filter(|it| !state.slots.has_room(*it)).collect();
+            for pool in full {
+                state.queue.close_pool(pool);
+            }
         }
         loop {
             let ready = state.queue.ready(SCHEDULER_PAGE);

@@ -16,11 +16,12 @@ use crate::execute::slot::{EnvironmentReports, Slot, SlotIndex};
 use crate::plan::graph::{Node, NodeIndex};
 use crate::plan::planner::Plan;
 use crate::plan::requirements::{RequirementStep, Requirements, StepIndex};
+use persea_config::settings;
 use persea_journal::{
     Event, RequirementAbsent, RequirementFinished, RequirementReleased, RequirementStarted,
     RequirementState,
 };
-use persea_model::{Attributes, Limits, Scope, Status, TaskIndex};
+use persea_model::{Attributes, Limits, Scope, SpawnerKind, Status, TaskIndex};
 use persea_plugin::Fulfilled;
 use persea_spawner as spawner;
 
@@ -199,9 +200,10 @@ impl Dispatcher<'_> {
         let variant = task.and_then(|task| task.runnable.more.get("variant"));
         let mut more = lease_data(&leases);
         more.extend(variant.map(|variant| ("variant".to_owned(), variant.clone())));
-        let spawner = step
-            .stacked
-            .then(|| self.context.execution.spawner.name().into());
+        // A journal without it is one of this machine, or of an earlier version.
+        let all_here = [step.spawner, self.config.get(settings::RUN_SPAWNER)];
+        let all_here = all_here == [SpawnerKind::Process; 2];
+        let spawner = (!all_here).then(|| step.spawner.name().into());
         let event = Event::RequirementStarted(Cow::Owned(RequirementStarted {
             id: Cow::Borrowed(&step.id),
             name: Cow::Borrowed(&step.name),
@@ -218,13 +220,15 @@ impl Dispatcher<'_> {
         self.screen.requirement_started(index.0, &step.name);
         // The release gets the same data, after the leases have ended.
         state.preparation.data.insert(index, more.clone());
-        let mut assignment = assignment(state, Arc::clone(&slot), more);
+        let mut assignment = assignment(state, step, Arc::clone(&slot), more);
         if step.stacked {
             let snapshot = state.preparation.snapshot(&plan.requirements, step.base);
+            let spawners = &self.context.execution.spawners;
             assignment.state = spawner::EnvironmentState {
+                spawner: step.spawner,
                 image: step.image.clone(),
                 snapshot: snapshot.map(str::to_owned),
-                network: self.context.has_network || step.wants_network(),
+                network: spawners.has_network(step.spawner) || step.wants_network(),
                 owner: step.resolver.owner().map(str::to_owned),
                 writable_directory: Some(
                     self.context
@@ -286,7 +290,7 @@ impl Dispatcher<'_> {
         let name = format!("{} (release)", step.name);
         self.screen.requirement_started(index.0, &name);
         let more = state.preparation.data.get(&index).cloned();
-        let assignment = assignment(state, Arc::clone(&slot), more.unwrap_or_default());
+        let assignment = assignment(state, step, Arc::clone(&slot), more.unwrap_or_default());
         let execution = Arc::clone(&self.context.execution);
         let control = state.control.subscribe();
         let messages = state.messages.clone();
@@ -492,12 +496,17 @@ pub(super) fn owner<'a>(plan: &'a Plan, step: &RequirementStep) -> Option<&'a st
     entry.map(|entry| &*entry.task.id)
 }
 
-fn assignment(state: &DispatchState, slot: Arc<Slot>, more: Attributes) -> Assignment {
+fn assignment(
+    state: &DispatchState,
+    step: &RequirementStep,
+    slot: Arc<Slot>,
+    more: Attributes,
+) -> Assignment {
     Assignment {
         slot,
         position: None,
         can_requeue: false,
-        state: spawner::EnvironmentState::default(),
+        state: spawner::EnvironmentState::new(step.spawner),
         leaves_dirty: false,
         limits: Limits::default(),
         variables: Vec::new(),

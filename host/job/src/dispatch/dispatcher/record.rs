@@ -95,6 +95,7 @@ pub(super) fn record(
         tags,
         suite: task.runnable.suite().map(str::to_owned),
         variant: task.runnable.more.get("variant").cloned(),
+        environment: None,
         whiteboard: ran.and_then(|ran| ran.whiteboard.clone()),
         left_behind: ran.map_or(0, |ran| ran.left_behind),
         cpu_user: usage.map(|usage| nanoseconds(usage.user)),
@@ -121,7 +122,7 @@ fn nanoseconds(time: Duration) -> u64 {
 
 /// The names of `task-finished` that belong to the host. A runner's data under these names is
 /// dropped.
-const RESERVED: [&str; 26] = [
+const RESERVED: [&str; 27] = [
     "cut-short",
     "cpu-user",
     "cpu-system",
@@ -146,6 +147,7 @@ const RESERVED: [&str; 26] = [
     "has-directory",
     "tags",
     "variant",
+    "environment",
     "whiteboard",
     "left-behind",
 ];

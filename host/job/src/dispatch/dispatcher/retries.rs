@@ -74,6 +74,7 @@ impl Dispatcher<'_> {
         }
         let before = state.attempts(task);
         let mut record = record(task, &finished.outcome, Some(finished), before);
+        record.environment = self.task_environment(state, task, finished.slot);
         record.attempts = before + 1;
         record.cause = cause;
         let directory = finished

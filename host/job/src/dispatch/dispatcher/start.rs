@@ -11,10 +11,11 @@ use crate::execute::batch::Batch;
 use crate::execute::executor::execute;
 use crate::execute::messages::Assignment;
 use crate::execute::slot::SlotIndex;
-use crate::input::own_settings;
+use crate::input::own_spawner;
 use crate::plan::entry::{PlanEntry, TaskFate};
+use persea_config::settings;
 use persea_journal::{Event, TaskEnvironment, TaskStarted};
-use persea_model::{Status, Task, TaskIndex};
+use persea_model::{SpawnerKind, Status, Task, TaskIndex};
 use persea_plugin::Plugin;
 use persea_spawner as spawner;
 
@@ -42,12 +43,17 @@ impl Dispatcher<'_> {
             }
         }
         self.prepare(state);
+        state.queue.open_pools();
         while state.stopped.is_none()
             && let Some(index) = self.next_task(state).await
-            && let Some(PlanEntry {
-                task, fate, owner, ..
-            }) = plan.entry(index)
+            && let Some(entry) = plan.entry(index)
         {
+            let PlanEntry {
+                task,
+                fate,
+                spawner,
+                ..
+            } = entry;
             let runner = match fate {
                 TaskFate::Ended(outcome) | TaskFate::Refused(outcome) => {
                     self.finish(state, task, outcome, None);
@@ -60,11 +66,13 @@ impl Dispatcher<'_> {
             let limits = self.context.limits.of(&task.runnable.more);
             // Limits are those of one task, so it is alone in its slot.
             let is_limited = !limits.is_empty() && runner.starts_processes();
-            let leaves_dirty = self.context.is_fresh || plan.requirements.leaves_dirty(index);
+            let is_fresh = self.context.execution.spawners.is_fresh(*spawner);
+            let leaves_dirty = is_fresh || plan.requirements.leaves_dirty(index);
             let demand = Demand {
+                pool: self.pools.of_spawner(*spawner),
                 state: runner
                     .starts_processes()
-                    .then(|| self.environment(state, index, owner.as_deref())),
+                    .then(|| self.environment(state, entry)),
                 leaves_dirty,
                 one_process: waits && !is_limited,
                 // A batch shares one environment.
@@ -78,7 +86,11 @@ impl Dispatcher<'_> {
                 feed,
             }) = state.slots.assign(index, &demand)
             else {
-                break;
+                // Tasks of other pools may still have room.
+                match state.queue.close_pool(demand.pool) {
+                    true => continue,
+                    false => break,
+                }
             };
             let mode = match (feed, &demand.batch) {
                 (Some(feed), _) => ExecutionMode::InBatch(feed),
@@ -99,7 +111,9 @@ impl Dispatcher<'_> {
                 slot,
                 position,
                 can_requeue: helper_deaths < MAX_HELPER_DEATHS,
-                state: demand.state.unwrap_or_default(),
+                state: demand
+                    .state
+                    .unwrap_or_else(|| spawner::EnvironmentState::new(entry.spawner)),
                 leaves_dirty: demand.leaves_dirty,
                 limits,
                 variables,
@@ -156,46 +170,65 @@ impl Dispatcher<'_> {
     }
 
     /// The state in which a task needs its environment.
-    fn environment(
-        &self,
-        state: &DispatchState,
-        task: TaskIndex,
-        owner: Option<&str>,
-    ) -> spawner::EnvironmentState {
-        if !self.context.execution.spawner.has_snapshots() {
-            return spawner::EnvironmentState::default();
+    fn environment(&self, state: &DispatchState, entry: &PlanEntry) -> spawner::EnvironmentState {
+        let new = spawner::EnvironmentState::new(entry.spawner);
+        if !spawner::descriptor(entry.spawner).has_snapshots {
+            return new;
         }
         let requirements = &self.plan.requirements;
-        let last = requirements.last_of(task);
+        let last = requirements.last_of(entry.task.index);
         let snapshot = state.preparation.snapshot(requirements, last);
-        let entry = self.plan.entry(task);
         spawner::EnvironmentState {
-            image: entry.and_then(|it| own_settings::image(&it.task.runnable.more)),
+            image: own_spawner::image(&entry.task.runnable.more),
             snapshot: snapshot.map(str::to_owned),
-            network: self.context.has_network,
-            owner: owner.map(str::to_owned),
-            writable_directory: None,
+            network: self.context.execution.spawners.has_network(entry.spawner),
+            owner: entry.owner.as_deref().map(str::to_owned),
+            ..new
         }
+    }
+
+    /// The image of a task's container; none for a task that runs in none.
+    fn image(&self, spawner: SpawnerKind, task: &Task) -> Option<String> {
+        match spawner {
+            SpawnerKind::Container => own_spawner::image(&task.runnable.more).or_else(|| {
+                let image = self.config.get(settings::SPAWNER_CONTAINER_IMAGE);
+                image.map(str::to_owned)
+            }),
+            SpawnerKind::Process | SpawnerKind::Sandbox | SpawnerKind::Ssh | SpawnerKind::Slurm => {
+                None
+            }
+        }
+    }
+
+    /// The environment of a task in a slot, for the journal; none for this machine itself.
+    pub(super) fn task_environment(
+        &self,
+        state: &DispatchState,
+        task: &Task,
+        slot: SlotIndex,
+    ) -> Option<TaskEnvironment<'static>> {
+        let kind = self.plan.entry(task.index)?.spawner;
+        let descriptor = spawner::descriptor(kind);
+        let host = self.context.execution.spawners.host(kind, slot.0);
+        if host.is_none() && !descriptor.has_snapshots {
+            return None;
+        }
+        let requirements = &self.plan.requirements;
+        let last = requirements.last_of(task.index);
+        let snapshot = state.preparation.snapshot(requirements, last);
+        Some(TaskEnvironment {
+            spawner: kind.name().into(),
+            host: host.map(|host| Cow::Owned(host.to_string())),
+            image: self.image(kind, task).map(Cow::Owned),
+            snapshot: snapshot.map(|snapshot| Cow::Owned(snapshot.to_owned())),
+        })
     }
 
     /// Records the start of a task in the journal and on the display.
     pub(super) fn started(&mut self, state: &mut DispatchState, task: &Task, slot: SlotIndex) {
-        let requirements = &self.plan.requirements;
-        let spawner = &self.context.execution.spawner;
-        let host = spawner.host(slot.0);
-        let is_named = host.is_some() || spawner.has_snapshots();
-        let environment = is_named.then(|| TaskEnvironment {
-            spawner: spawner.name().into(),
-            host: host.as_deref().map(Cow::Borrowed),
-            image: own_settings::image(&task.runnable.more).map(Cow::Owned),
-            snapshot: state
-                .preparation
-                .snapshot(requirements, requirements.last_of(task.index))
-                .map(Cow::Borrowed),
-        });
         let event = Event::TaskStarted(Cow::Owned(TaskStarted {
             leases: journal_leases(state.queue.leases(task.index)),
-            environment,
+            environment: self.task_environment(state, task, slot),
         }));
         let written = self.journal.record(Some(&task.id), &event);
         self.stop_unless_written(state, written);
