@@ -293,7 +293,7 @@ fn lost_hosts_do_not_hold_up_tests_on_this_machine() {
         on("ssh", shell("lost", "touch begun && sleep 60")),
         on("ssh", shell("behind", "true")),
     ];
-    let waits = "while ! test -e cut; do sleep 0.1; done";
+    let waits = "touch begun-here; while ! test -e cut; do sleep 0.1; done";
     tests.extend((0..4).map(|n| shell(&format!("here{n}"), waits)));
     project.recipe("job.json", &tests);
     let args = [
@@ -306,6 +306,8 @@ fn lost_hosts_do_not_hold_up_tests_on_this_machine() {
     ];
     let child = project.persea(&args).spawn().unwrap();
     project.wait_for_existence("begun");
+    // Neither does a host whose slots are taken.
+    project.wait_for_existence("begun-here");
     hosts.kill("one");
     project.file("cut", "");
     let ran = finish(child).code(1);
