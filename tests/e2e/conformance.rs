@@ -155,10 +155,11 @@ fn of_task(account: &Account, task: &str) -> (Vec<Value>, BTreeMap<String, Vec<u
 
 #[test]
 fn one_job_with_all_spawners_gives_the_results_of_each_alone() {
+    // The cluster is this machine too, and its tests have the same TMPDIR.
     let needed = json!({
         "type": "command",
-        "setup": "echo x >${TMPDIR:-/tmp}/needed",
-        "teardown": "rm ${TMPDIR:-/tmp}/needed",
+        "setup": "echo x >${TMPDIR:-/tmp}/needed$SLURMD_NODENAME",
+        "teardown": "rm ${TMPDIR:-/tmp}/needed$SLURMD_NODENAME",
         "scope": "task",
     });
     let tests = [
@@ -171,7 +172,7 @@ fn one_job_with_all_spawners_gives_the_results_of_each_alone() {
         exec("missing", "/no/such/program"),
         shell("strays", "sleep 100 & setsid sleep 100 & true"),
         requiring(
-            shell("needs", "cat ${TMPDIR:-/tmp}/needed"),
+            shell("needs", "cat ${TMPDIR:-/tmp}/needed$SLURMD_NODENAME"),
             &json!([needed]),
         ),
         noop("nothing"),
