@@ -7,11 +7,11 @@
 //! rename without replacing, nor create a file in one system call, nor remove a tree whose
 //! directories have lost their permissions.
 
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, OsStr};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::path::Path;
+use std::path::{Component, Path};
 
 use persea_helper::removal;
 use rustix::fs::{
@@ -92,19 +92,68 @@ impl DirectoryHandle {
         Ok(mknodat(&self.0, path, FileType::RegularFile, mode, 0)?)
     }
 
-    fn file(&self, name: &str, flags: OFlags) -> io::Result<File> {
-        let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let file = openat(&self.0, name, flags, Mode::from_raw_mode(READABLE_FILE));
-        let file = file.map_err(|errno| match errno {
-            Errno::LOOP => io::Error::new(io::ErrorKind::InvalidInput, "it is a link"),
-            // Opening a pipe for writing fails so while nobody reads it.
-            Errno::NXIO => not_a_file(),
-            errno => errno.into(),
-        })?;
-        match FileType::from_raw_mode(fstat(&file)?.st_mode) {
-            FileType::RegularFile => Ok(file.into()),
-            _ => Err(not_a_file()),
+    /// Creates a directory at a path below this one, that only the owner can enter. Does nothing if
+    /// there is one.
+    ///
+    /// # Errors
+    /// The path is that of something else, leads through a link, or the system refuses to create
+    /// it.
+    pub fn make_below(&self, path: &Path) -> io::Result<()> {
+        let (parent, name) = self.parent_of(path)?;
+        match mkdirat(&parent, name, Mode::RWXU) {
+            Err(Errno::EXIST) => open_at(&parent, Path::new(name)).map(drop),
+            made => Ok(made?),
         }
+    }
+
+    /// Opens a file at a path below this directory for appending, and creates it if it does not
+    /// exist.
+    ///
+    /// # Errors
+    /// The path leads through a link, is not an ordinary file, or the system refuses to create it.
+    pub fn continue_below(&self, path: &Path) -> io::Result<File> {
+        let (parent, name) = self.parent_of(path)?;
+        let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE;
+        open_file_at(parent, name, flags)
+    }
+
+    /// Creates a symbolic link at a path below this directory.
+    ///
+    /// # Errors
+    /// The path exists, leads through a link, or the system refuses to create it.
+    pub fn link_below(&self, target: &Path, path: &Path) -> io::Result<()> {
+        let (parent, name) = self.parent_of(path)?;
+        Ok(symlinkat(target, parent, name)?)
+    }
+
+    /// Sets the mode of a directory at a path below this one.
+    ///
+    /// # Errors
+    /// The path leads through a link, or is no directory of this user.
+    pub fn set_mode_below(&self, path: &Path, mode: u32) -> io::Result<()> {
+        let (parent, name) = self.parent_of(path)?;
+        let directory = open_at(parent, Path::new(name))?;
+        Ok(fchmod(&directory.0, Mode::from_raw_mode(mode))?)
+    }
+
+    /// Opens the directory of a path below this one, through no link. Returns it with the last name
+    /// of the path.
+    fn parent_of<'a>(&self, path: &'a Path) -> io::Result<(OwnedFd, &'a OsStr)> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mut directory = openat(&self.0, ".", flags, Mode::empty())?;
+        let mut names = path.components().map(|component| match component {
+            Component::Normal(name) => Ok(name),
+            _ => Err(io::Error::from(Errno::INVAL)),
+        });
+        let name = names.next_back().unwrap_or(Err(Errno::INVAL.into()))?;
+        for name in names {
+            directory = openat(&directory, name?, flags, Mode::empty())?;
+        }
+        Ok((directory, name))
+    }
+
+    fn file(&self, name: &str, flags: OFlags) -> io::Result<File> {
+        open_file_at(&self.0, OsStr::new(name), flags)
     }
 
     /// Returns the name and the size in bytes of each ordinary file in this directory whose name
@@ -299,6 +348,22 @@ impl DirectoryHandle {
     }
 }
 
+/// Opens an ordinary file, and no link.
+fn open_file_at(parent: impl AsFd, name: &OsStr, flags: OFlags) -> io::Result<File> {
+    let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = openat(parent, name, flags, Mode::from_raw_mode(READABLE_FILE));
+    let file = file.map_err(|errno| match errno {
+        Errno::LOOP => io::Error::new(io::ErrorKind::InvalidInput, "it is a link"),
+        // Opening a pipe for writing fails so while nobody reads it.
+        Errno::NXIO => not_a_file(),
+        errno => errno.into(),
+    })?;
+    match FileType::from_raw_mode(fstat(&file)?.st_mode) {
+        FileType::RegularFile => Ok(file.into()),
+        _ => Err(not_a_file()),
+    }
+}
+
 fn open_at(parent: impl AsFd, path: &Path) -> io::Result<DirectoryHandle> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     Ok(DirectoryHandle(openat(parent, path, flags, Mode::empty())?))
@@ -434,6 +499,34 @@ mod tests {
         handle.create_directory("made").unwrap();
         assert!(path("moved/file").exists() && handle.has_directory("made"));
         assert_eq!(fs::read_dir(path("other")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn path_below_leads_through_no_link() {
+        let outside = tempfile::tempdir().unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let handle = DirectoryHandle::open(dir.path()).unwrap();
+        symlink(outside.path(), dir.path().join("way")).unwrap();
+        let below = Path::new("way/new");
+        assert!(handle.make_below(below).is_err());
+        assert!(handle.continue_below(below).is_err());
+        assert!(handle.link_below(Path::new("x"), below).is_err());
+        assert!(handle.set_mode_below(Path::new("way"), 0o700).is_err());
+        for path in ["../new", "/new", "", "a/../new"] {
+            assert!(handle.continue_below(Path::new(path)).is_err(), "{path}");
+        }
+        assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0);
+        handle.make_below(Path::new("a")).unwrap();
+        handle.make_below(Path::new("a")).unwrap();
+        for text in ["one", "two"] {
+            let mut file = handle.continue_below(Path::new("a/file")).unwrap();
+            file.write_all(text.as_bytes()).unwrap();
+        }
+        assert_eq!(
+            fs::read_to_string(dir.path().join("a/file")).unwrap(),
+            "onetwo"
+        );
+        assert!(handle.make_below(Path::new("a/file")).is_err());
     }
 
     #[test]
