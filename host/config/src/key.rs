@@ -417,6 +417,30 @@ pub enum Verdict {
     Fail,
 }
 
+/// Whether other hosts have the project and the results at the same paths as this machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sharing {
+    /// Each host is asked.
+    Auto,
+    /// They have; a host that has not cannot be used.
+    Shared,
+    /// The project is sent and the results are fetched in any case.
+    Sent,
+}
+
+impl Choices for Sharing {
+    const SHAPE: Shape = Shape::Sharing;
+    const ALL: &'static [Self] = &[Self::Auto, Self::Shared, Self::Sent];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Shared => "shared",
+            Self::Sent => "sent",
+        }
+    }
+}
+
 impl Choices for Order {
     const SHAPE: Shape = Shape::Order;
     const ALL: &'static [Self] = &[Self::Given, Self::FailedFirst, Self::LongestFirst];

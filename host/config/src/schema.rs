@@ -197,7 +197,7 @@ fn of_shape(shape: Shape) -> Value {
         }
         Shape::Processors => json!({"type": "number", "minimum": 0}),
         Shape::Amount => json!({"anyOf": [whole(0), texts()]}),
-        Shape::Order | Shape::Scope | Shape::Spawner | Shape::Verdict => {
+        Shape::Order | Shape::Scope | Shape::Sharing | Shape::Spawner | Shape::Verdict => {
             json!({"enum": shape.names()})
         }
         Shape::RetryCauses => json!({"type": "array", "items": {"enum": shape.names()}}),

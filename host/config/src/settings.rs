@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::key::{
     Choice, Delay, Failures, Flag, IdFormat, Key, Kind, Maybe, Number, Order, Processors,
-    RetryCause, Several, Size, Text, Texts, Time, Verdict,
+    RetryCause, Several, Sharing, Size, Text, Texts, Time, Verdict,
 };
 use super::project::Project;
 use super::shape::Shape;
@@ -78,6 +78,22 @@ settings! {
     FETCH_STALL: Time = "fetch.stall", 60, Any;
     /// allow downloads that have no checksum
     FETCH_UNVERIFIED: Flag = "fetch.unverified", false, Unsaid;
+    /// directory in which other hosts keep the contents of projects that were sent, there; if not
+    /// set, `$XDG_CACHE_HOME/persea`, or `~/.cache/persea`
+    FILES_CACHE: Maybe<Text> = "files.cache", (), Nothing;
+    /// paths of the project that are not sent to other hosts, in the form of a line of a .gitignore
+    /// file; results of jobs are never sent
+    FILES_EXCLUDE: Texts = "files.exclude", &[], Adds;
+    /// most that is fetched from another host of the files of one test, such as `512 MiB`; 0 means
+    /// no limit
+    FILES_MAX_FETCHED: Size = "files.max_fetched", 1073741824, Unsaid;
+    /// most that a host keeps of the contents of projects that were sent; 0 means no limit
+    FILES_MAX_KEPT: Size = "files.max_kept", 4294967296, Nothing;
+    /// size from which a project is not sent to other hosts; 0 means no limit
+    FILES_MAX_SENT: Size = "files.max_sent", 2147483648, Unsaid;
+    /// whether other hosts have the project and the results at the same paths: `auto` asks each
+    /// host, `shared` refuses a host that has not, `sent` sends and fetches in any case
+    FILES_SHARING: Choice<Sharing> = "files.sharing", Sharing::Auto, Unsaid;
     /// number of lines shown from the end of a failing test's output; 0 shows none
     HUMAN_OUTPUT_LINES: Number = "human.output.lines", 20, Any;
     /// show only failing tests and the totals

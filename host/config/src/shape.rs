@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::key::{Choices as _, Order, RetryCause, Verdict};
+use super::key::{Choices as _, Order, RetryCause, Sharing, Verdict};
 use persea_model::{Scope, SpawnerKind};
 
 /// The shape of a setting's value.
@@ -34,6 +34,8 @@ pub enum Shape {
     IdFormat,
     /// The scope of a requirement.
     Scope,
+    /// Whether other hosts share the files of this one.
+    Sharing,
     /// The name of a spawner.
     Spawner,
     /// Whether something counts as a failure.
@@ -74,7 +76,7 @@ impl Shape {
                     .as_array()
                     .is_some_and(|items| items.iter().all(is_name))
             }
-            Self::Order | Self::Scope | Self::Spawner | Self::Verdict => value
+            Self::Order | Self::Scope | Self::Sharing | Self::Spawner | Self::Verdict => value
                 .as_str()
                 .is_some_and(|name| self.names().contains(&name)),
         }
@@ -85,6 +87,7 @@ impl Shape {
         match self {
             Self::Order => Order::names(),
             Self::Scope => Scope::names(),
+            Self::Sharing => Sharing::names(),
             Self::Spawner => SpawnerKind::names(),
             Self::Verdict => Verdict::names(),
             Self::RetryCauses => RetryCause::names(),
@@ -119,6 +122,7 @@ impl Shape {
             }
             Self::IdFormat => "a text in which `{index}` comes before `{name}` and `{variant}`",
             Self::Scope => "`task`, `suite`, `job` or `keep`",
+            Self::Sharing => "`auto`, `shared` or `sent`",
             Self::Spawner => SpawnerKind::EXPECTED,
             Self::Verdict => "`pass` or `fail`",
         }
