@@ -16,6 +16,9 @@ use crate::support::{Fixture, Ran};
 
 const SPAWNERS: [&str; 5] = ["process", "sandbox", "container", "ssh", "slurm"];
 
+/// A host that shares no files with this machine.
+const APART: &str = "ssh, apart";
+
 /// What people can know about a job when it has ended.
 #[derive(Debug, PartialEq)]
 struct Account {
@@ -84,16 +87,23 @@ fn accounts(
     let (engine, cluster) = (Engine::shared(), Cluster::shared());
     let run = |spawner| {
         let project = Fixture::new();
-        let hosts = (spawner == "ssh").then(|| Hosts::start(&project, &["one"]));
-        match spawner {
-            "ssh" => {}
-            "slurm" => cluster.configure(&project, 1, 2),
-            _ => engine.configure(&project),
-        }
+        let hosts = match spawner {
+            "ssh" => Some(Hosts::start(&project, &["one"])),
+            APART => Some(Hosts::start_apart(&project, &["one"])),
+            "slurm" => {
+                cluster.configure(&project, 1, 2);
+                None
+            }
+            _ => {
+                engine.configure(&project);
+                None
+            }
+        };
         project.file("data", "of the project\n");
         prepare(&project);
         project.recipe("job.json", tests);
-        let args = [&["run", "--spawner", spawner], options, &["job.json"]].concat();
+        let name = if spawner == APART { "ssh" } else { spawner };
+        let args = [&["run", "--spawner", name], options, &["job.json"]].concat();
         let ran = cluster.run(&project, &args);
         project.assert_no_strays();
         cluster.assert_nothing_left(&project);
@@ -103,7 +113,8 @@ fn accounts(
         }
         (spawner, account(&project, ran))
     };
-    SPAWNERS.map(run).into()
+    let all = SPAWNERS.into_iter().chain([APART]);
+    all.map(run).collect()
 }
 
 /// All spawners give the same account of these tests, which is returned.

@@ -9,6 +9,7 @@
     clippy::indexing_slicing
 )]
 
+mod apart;
 mod batches;
 mod book;
 mod cases;

@@ -215,7 +215,8 @@ fn missing_program_ssh_is_named() {
 }
 
 #[test]
-fn files_that_are_not_shared_are_an_error_before_anything_runs() {
+fn files_that_must_be_shared_and_are_not_are_an_error_before_anything_runs() {
+    const ARGS: [&str; 4] = ["run", "--set", "files.sharing=shared", "/bin/true"];
     let project = Fixture::new();
     project.file("../home/keep", "");
     // A host with another home directory, in which the results are.
@@ -223,7 +224,7 @@ fn files_that_are_not_shared_are_an_error_before_anything_runs() {
     let script = format!("mount -t tmpfs none {home} && exec \"$@\"");
     let wrapper = ["unshare", "--mount", "sh", "-c", &script, "sh"];
     let _hosts = Hosts::start_below(&project, &["one"], "", &wrapper);
-    let ran = project.run(&["run", "/bin/true"]);
+    let ran = project.run(&ARGS);
     assert_stderr(
         &ran,
         &[
@@ -242,7 +243,7 @@ fn files_that_are_not_shared_are_an_error_before_anything_runs() {
     let script = format!("mount -t tmpfs none {of_project} && exec \"$@\"");
     let wrapper = ["unshare", "--mount", "sh", "-c", &script, "sh"];
     let _hosts = Hosts::start_below(&project, &["one"], "", &wrapper);
-    let ran = project.run(&["run", "/bin/true"]);
+    let ran = project.run(&ARGS);
     assert_stderr(
         &ran,
         &["host one", "project's directory", "is another one there"],

@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use persea_helper::removal;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -23,9 +23,24 @@ pub(crate) fn run(arguments: &[OsString]) -> io::Result<()> {
     let lease = lease.ok_or_else(|| io::Error::other("the lease is not a number"))?;
     let directory = Path::new(directory);
     let kept = wait(Duration::from_millis(lease), directory);
+    // At once, because whoever takes this machine away may kill the keeper. Fails if something is
+    // written there meanwhile.
+    let _ = removal::remove_tree(directory);
+    // What still runs there ends with the connection, too, and may have written in spite of that.
+    let deadline = Instant::now() + END_TIMEOUT;
+    while is_in_use(directory) && Instant::now() < deadline {
+        std::thread::sleep(END_INTERVAL);
+    }
     removal::remove_tree(directory)?;
     kept
 }
+
+/// How long programs of the directory may take to end with the connection: 15 s. A helper gives its
+/// processes 10 s.
+const END_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How often the keeper looks whether they have ended: 50 times a second.
+const END_INTERVAL: Duration = Duration::from_millis(20);
 
 /// How often the keeper looks for helpers when its lease is over: each second.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);

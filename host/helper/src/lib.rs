@@ -29,6 +29,12 @@ pub const CONNECT_ARGUMENT: &str = "connect";
 /// helper of the directory runs any more.
 pub const KEEP_ARGUMENT: &str = "keep";
 
+/// The first argument that makes the helper's program receive a project on another host, as
+/// [`protocol::project`] says.
+///
+/// The further argument is a lease in milliseconds: the program ends if nothing comes for longer.
+pub const PROJECT_ARGUMENT: &str = "project";
+
 pub mod pending_requests;
 pub mod protocol;
 pub mod removal;

@@ -4,12 +4,14 @@
 #![deny(unsafe_code)]
 
 mod copy;
+mod fetch;
 mod guard;
 mod handover;
 mod interpreter;
 mod isolate;
 mod keep;
 mod lease;
+mod project;
 mod report_socket;
 mod server;
 mod shared;
@@ -50,6 +52,9 @@ fn main() -> ExitCode {
         }
         if argument == persea_helper::KEEP_ARGUMENT {
             return keep_directory();
+        }
+        if argument == persea_helper::PROJECT_ARGUMENT {
+            return receive_project();
         }
         if argument != persea_helper::CONNECT_ARGUMENT {
             return fail(
@@ -92,6 +97,14 @@ fn keep_directory() -> ExitCode {
     match detach().and_then(|()| keep::run(&arguments)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => fail(&format!("the keeper failed: {e}"), 1),
+    }
+}
+
+fn receive_project() -> ExitCode {
+    let arguments: Vec<_> = std::env::args_os().skip(2).collect();
+    match project::run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => fail(&format!("the project was not received: {e}"), 1),
     }
 }
 

@@ -7,7 +7,9 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use crate::protocol::{Ending, Exit, Id, MAX_READ, MAX_TEXT, Reply, Request, StartFailureKind};
+use crate::protocol::{
+    Ending, Exit, Id, MAX_LISTED, MAX_READ, MAX_TEXT, Reply, Request, StartFailureKind,
+};
 
 /// By how much the reported running time of a process may exceed the time since the host sent the
 /// request: 1 s. Helper and host read the same clock if they are on one machine.
@@ -70,6 +72,7 @@ enum Expected {
     Data {
         max: u32,
     },
+    Files,
     Done,
     Renewed,
     TaskEnded,
@@ -112,10 +115,14 @@ impl<W> PendingRequests<W> {
                 };
                 (id, expected)
             }
-            Request::Read { id, max, .. } => {
+            Request::Read { id, max, .. }
+            | Request::ReadFile { id, max, .. }
+            | Request::Fetch { id, max, .. }
+            | Request::FetchMore { id, max, .. } => {
                 let max = (*max).clamp(1, MAX_READ);
                 (id, Expected::Data { max })
             }
+            Request::ListFiles { id, .. } => (id, Expected::Files),
             Request::EndTask { id, .. } => (id, Expected::TaskEnded),
             Request::Renew { id, .. } => (id, Expected::Renewed),
             Request::Write { id, .. }
@@ -124,6 +131,8 @@ impl<W> PendingRequests<W> {
             | Request::SignalAll { id, .. }
             | Request::Pause { id }
             | Request::Resume { id }
+            | Request::MakeDirectory { id, .. }
+            | Request::RemoveDirectory { id, .. }
             | Request::Enter { id, .. } => (id, Expected::Done),
             Request::Forget { .. } => return,
         };
@@ -199,17 +208,21 @@ impl<W> PendingRequests<W> {
                     format!("{count} bytes, more than the {max} that were requested")
                 })?;
             }
+            (Expected::Files, Reply::Files { files, is_all, .. }) => {
+                check_files(id, files, *is_all)?;
+            }
             (Expected::Done, Reply::Done { .. }) | (Expected::Renewed, Reply::Renewed { .. }) => {}
             (Expected::TaskEnded, Reply::TaskEnded { leftovers, .. }) => {
                 check_leftovers(id, *leftovers)?;
             }
             (
-                Expected::Data { .. } | Expected::Done | Expected::TaskEnded,
+                Expected::Data { .. } | Expected::Files | Expected::Done | Expected::TaskEnded,
                 Reply::Failed { message, .. },
             ) => check_text(id, message)?,
             (
                 Expected::Child { .. }
                 | Expected::Data { .. }
+                | Expected::Files
                 | Expected::Done
                 | Expected::Renewed
                 | Expected::TaskEnded,
@@ -245,6 +258,7 @@ fn id_and_kind(reply: &Reply) -> (Id, &'static str) {
         Reply::StartFailed { id, .. } => (*id, "start failed"),
         Reply::Exited { id, .. } => (*id, "exited"),
         Reply::Data { id, .. } => (*id, "data"),
+        Reply::Files { id, .. } => (*id, "files"),
         Reply::Done { id } => (*id, "done"),
         Reply::Failed { id, .. } => (*id, "failed"),
         Reply::Renewed { id, .. } => (*id, "renewed"),
@@ -265,6 +279,17 @@ fn check_text(id: Id, text: &str) -> Result<(), UnexpectedReply> {
             "a text of {} bytes, more than the limit of {MAX_TEXT}",
             text.len()
         )
+    })
+}
+
+/// Checks that files are listed in order, that a list which goes on has some, and that their names
+/// are no longer than the limit.
+fn check_files(id: Id, files: &[(String, u64)], is_all: bool) -> Result<(), UnexpectedReply> {
+    let length: usize = files.iter().map(|(name, _)| name.len()).sum();
+    let is_sorted = files.is_sorted_by(|(one, _), (next, _)| one < next);
+    let is_possible = length <= MAX_LISTED && is_sorted && (is_all || !files.is_empty());
+    check(id, is_possible, || {
+        format!("a list of {} files that is none", files.len())
     })
 }
 

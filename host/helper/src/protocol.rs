@@ -9,11 +9,13 @@
 //! shell over ssh), a peer of another version, and a malformed message. Every further body is a
 //! postcard [`Request`] (from the host) or [`Reply`] (from the helper).
 
+pub mod archive;
 mod bytes;
 mod framing;
 mod greeting;
 mod message;
 mod process;
+pub mod project;
 
 use std::time::Duration;
 
@@ -30,7 +32,7 @@ pub use self::process::{
 
 /// The protocol's version. It changes with every change to a message, because host and helper
 /// always come from the same build.
-pub const VERSION: u32 = 7;
+pub const VERSION: u32 = 8;
 
 /// The largest standard input that a start carries with it ([`Input::Bytes`]), in bytes: 16 MiB.
 pub const MAX_INPUT: usize = 16 << 20;
@@ -47,6 +49,9 @@ pub const MAX_TEXT: usize = 64 << 10;
 
 /// The largest body of a frame that the helper sends, in bytes: the bytes of a read, or a text.
 pub const MAX_REPLY: usize = MAX_READ as usize + MAX_TEXT;
+
+/// The largest names of files that one [`Reply::Files`] has, in bytes: 256 KiB.
+pub const MAX_LISTED: usize = 256 << 10;
 
 /// How long a queued process may run before the helper returns the processes behind it to the host:
 /// 5 ms. The host can then start them in another environment.

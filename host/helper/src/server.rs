@@ -2,6 +2,7 @@
 //! for children and pipes, writes replies. Only this module reaps processes. Does not know how a
 //! process is started (`start`) or how the work directory is emptied (`work_dir`).
 
+mod files;
 mod pipeline;
 mod pipes;
 mod reaping;
@@ -22,9 +23,10 @@ use rustix::io::{Errno, read, write};
 use rustix::process::{Pid, Signal, getpid, kill_process};
 
 use self::pipeline::Pipeline;
+use crate::fetch::Archive;
 use crate::lease::{self, Lease};
 use crate::report_socket::ReportSocket;
-use crate::shared;
+use crate::shared::{self, Likeness};
 use crate::start::terminal::Terminal;
 use crate::start::{Started, Starter};
 use crate::work_dir::WorkDir;
@@ -119,6 +121,8 @@ pub(crate) struct Server {
     pipeline: Pipeline,
     paused: Vec<Process>,
     work_dir: Option<WorkDir>,
+    /// The archives that the host is fetching, by the requests that began them.
+    archives: BTreeMap<Id, Archive>,
     /// None for a helper that lives as long as its channel is open.
     lease: Option<Lease>,
     buffer: Vec<u8>,
@@ -145,6 +149,7 @@ impl Server {
             pipeline: Pipeline::default(),
             paused: Vec::new(),
             work_dir: None,
+            archives: BTreeMap::new(),
             lease: None,
             buffer: vec![0; 1 << 16],
         }
@@ -461,9 +466,17 @@ impl Server {
                 let clock = lease::clock_in_protocol();
                 self.reply(&Reply::Renewed { id, clock });
             }
-            Request::Enter { id, files } => {
-                let entered = shared::check(&files).and_then(|()| {
-                    let base = self.starter.set_base(&files.directory.0);
+            Request::Enter {
+                id,
+                directory,
+                shared,
+            } => {
+                let checked = match &shared {
+                    Some(files) => shared::check(files, Likeness::Probable),
+                    None => Ok(()),
+                };
+                let entered = checked.and_then(|()| {
+                    let base = self.starter.set_base(&directory.0);
                     base.map_err(|errno| (errno, format!("it cannot be entered: {errno}")))
                 });
                 match &entered {
@@ -471,6 +484,31 @@ impl Server {
                     Err((errno, why)) => self.reply_done(id, Err((*errno, why))),
                 }
             }
+            Request::MakeDirectory {
+                id,
+                directory,
+                files,
+            } => self.make_directory(id, &directory, &files),
+            Request::ReadFile {
+                id,
+                path,
+                offset,
+                max,
+            } => self.read_file(id, &path, offset, max),
+            Request::ListFiles {
+                id,
+                directory,
+                after,
+            } => self.list_files(id, &directory, &after),
+            Request::Fetch {
+                id,
+                directory,
+                made,
+                limit,
+                max,
+            } => self.fetch(id, &directory, &made, limit, max),
+            Request::FetchMore { id, archive, max } => self.fetch_more(id, archive, max),
+            Request::RemoveDirectory { id, directory } => self.remove_directory(id, &directory),
             Request::Forget { child } => {
                 if !self.withdraw(child) {
                     self.forget(child);

@@ -11,11 +11,22 @@ use persea_helper::protocol::SharedFiles;
 use rustix::fs::{Access, access};
 use rustix::io::Errno;
 
+/// How alike a directory must be here and on the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Likeness {
+    /// It is the same for certain. A change between the host's look and this one makes another one
+    /// of it.
+    Certain,
+    /// It may be the same: tests change it while they run, and a network file system may have inode
+    /// numbers of its own.
+    Probable,
+}
+
 /// Checks that the files that the host describes are those that this process sees.
 ///
 /// # Errors
 /// The path of the file or directory that is another one, is missing or cannot be used.
-pub(crate) fn check(files: &SharedFiles) -> Result<(), (Errno, String)> {
+pub(crate) fn check(files: &SharedFiles, likeness: Likeness) -> Result<(), (Errno, String)> {
     let proof = Path::new(OsStr::from_bytes(&files.proof.0));
     let of_host = proof.parent().unwrap_or(proof).display();
     let content = read(proof, files.content.0.len())
@@ -32,7 +43,12 @@ pub(crate) fn check(files: &SharedFiles) -> Result<(), (Errno, String)> {
     let shown = directory.display();
     let found = fs::metadata(directory)
         .map_err(|error| failure(&error, &format!("the project's directory {shown}")))?;
-    if found.ino() != files.inode && found.mtime() != files.modified {
+    let is_unchanged = (found.ctime(), found.ctime_nsec()) == files.changed;
+    let is_same = match likeness {
+        Likeness::Certain => is_unchanged,
+        Likeness::Probable => is_unchanged || found.ino() == files.inode,
+    };
+    if !is_same {
         let message = format!("the project's directory {shown} is another one");
         return Err((Errno::XDEV, message));
     }
@@ -72,13 +88,13 @@ mod tests {
             content: Bytes(b"secret".to_vec()),
             directory: bytes(directory),
             inode: found.ino(),
-            modified: found.mtime(),
+            changed: (found.ctime(), found.ctime_nsec()),
         }
     }
 
     #[track_caller]
     fn assert_refused(files: &SharedFiles, word: &str) {
-        let (_, message) = check(files).unwrap_err();
+        let (_, message) = check(files, Likeness::Probable).unwrap_err();
         assert!(message.contains(word), "{message}");
     }
 
@@ -86,10 +102,24 @@ mod tests {
     fn same_files_are_accepted() {
         let root = tempfile::tempdir().unwrap();
         let files = described(root.path());
-        check(&files).unwrap();
+        check(&files, Likeness::Certain).unwrap();
         // A network file system may have inode numbers of its own.
         let other = SharedFiles { inode: 1, ..files };
-        check(&other).unwrap();
+        check(&other, Likeness::Certain).unwrap();
+        check(&other, Likeness::Probable).unwrap();
+    }
+
+    #[test]
+    fn directory_that_has_changed_is_only_probably_the_same() {
+        let root = tempfile::tempdir().unwrap();
+        let files = described(root.path());
+        let (seconds, nanoseconds) = files.changed;
+        let changed = SharedFiles {
+            changed: (seconds, nanoseconds ^ 1),
+            ..files
+        };
+        check(&changed, Likeness::Probable).unwrap();
+        assert!(check(&changed, Likeness::Certain).is_err());
     }
 
     #[test]
@@ -116,7 +146,7 @@ mod tests {
         }
         let other = SharedFiles {
             inode: 1,
-            modified: 1,
+            changed: (1, 1),
             ..files
         };
         assert_refused(&other, "project's directory");

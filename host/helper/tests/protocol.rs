@@ -105,18 +105,54 @@ fn request() -> impl Strategy<Value = Request> {
         id().prop_map(|id| Request::Resume { id }),
         (id(), only_for()).prop_map(|(id, only_for)| Request::EndTask { id, only_for }),
         (id(), id()).prop_map(|(id, until)| Request::Renew { id, until }),
-        (id(), bytes(), bytes(), any::<i64>()).prop_map(|(id, proof, content, modified)| {
+        (id(), bytes(), bytes(), any::<(i64, i64)>()).prop_map(|(id, proof, content, changed)| {
             Request::Enter {
                 id,
-                files: SharedFiles {
+                directory: proof.clone(),
+                shared: Some(SharedFiles {
                     directory: proof.clone(),
                     proof,
                     content,
                     inode: id,
-                    modified,
-                },
+                    changed,
+                }),
             }
         }),
+        (id(), bytes(), vec(bytes(), 0..3)).prop_map(|(id, directory, files)| {
+            Request::MakeDirectory {
+                id,
+                directory,
+                files,
+            }
+        }),
+        (id(), bytes(), id(), any::<u32>()).prop_map(|(id, path, offset, max)| {
+            Request::ReadFile {
+                id,
+                path,
+                offset,
+                max,
+            }
+        }),
+        (id(), bytes(), any::<String>()).prop_map(|(id, directory, after)| Request::ListFiles {
+            id,
+            directory,
+            after,
+        }),
+        (id(), bytes(), vec(bytes(), 0..3), any::<u32>()).prop_map(|(id, directory, made, max)| {
+            Request::Fetch {
+                id,
+                directory,
+                made,
+                limit: id,
+                max,
+            }
+        }),
+        (id(), id(), any::<u32>()).prop_map(|(id, archive, max)| Request::FetchMore {
+            id,
+            archive,
+            max,
+        }),
+        (id(), bytes()).prop_map(|(id, directory)| Request::RemoveDirectory { id, directory }),
         id().prop_map(|child| Request::Forget { child }),
     ]
 }
@@ -169,6 +205,8 @@ fn reply() -> impl Strategy<Value = Reply> {
             id,
             bytes: Bytes(b)
         }),
+        (id(), vec(any::<(String, u64)>(), 0..3), any::<bool>())
+            .prop_map(|(id, files, is_all)| Reply::Files { id, files, is_all }),
         id().prop_map(|id| Reply::Done { id }),
         (id(), any::<i32>(), any::<String>()).prop_map(|(id, errno, message)| Reply::Failed {
             id,

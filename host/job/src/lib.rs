@@ -343,6 +343,10 @@ impl Job {
             screen.notice(&progress.notice);
             screen.log(progress.notice.clone());
         }
+        for line in spawners.notices() {
+            screen.notice(&line);
+            screen.log(line);
+        }
         for (reason, tasks) in plan.refusals() {
             let tests = if tasks == 1 { "test" } else { "tests" };
             let line = format!("{tasks} {tests} cannot run: {reason}");

@@ -36,7 +36,7 @@ pub use instance::memory::JobMemory;
 pub use powers::batch::{BatchHost, BatchTask, NextBatchTask};
 pub use powers::descriptor::Power;
 pub use powers::report_output::ReportTarget;
-pub use powers::task::TaskHost;
+pub use powers::task::{TaskFuture, TaskHost};
 pub use trust::entry::LockEntry;
 pub use trust::lock::{FileOperation, LOCK_FILE, Lock, LockError};
 pub use trust::locks::Locks;

@@ -527,6 +527,7 @@ impl ChannelState {
             Reply::Started { .. }
             | Reply::StartFailed { .. }
             | Reply::Data { .. }
+            | Reply::Files { .. }
             | Reply::Done { .. }
             | Reply::Renewed { .. }
             | Reply::Failed { .. } => {}

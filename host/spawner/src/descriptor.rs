@@ -23,8 +23,11 @@ pub struct SpawnerInputs<'a> {
     pub shared: PathBuf,
     /// The user's home directory.
     pub home: PathBuf,
-    /// Paths that an isolating spawner hides: the user's own files of Persea, and results of jobs.
+    /// Paths that an isolating spawner hides, and that are not sent to other hosts: the user's own
+    /// files of Persea, and results of jobs.
     pub private: Vec<PathBuf>,
+    /// The user's cache directory of Persea.
+    pub cache: PathBuf,
     /// The settings.
     pub config: &'a Config,
 }

@@ -7,6 +7,7 @@ mod limited;
 pub(crate) mod private;
 pub(crate) mod queued;
 mod readiness;
+pub(crate) mod remote_files;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use command::{Command, Exit, Stream, Usage};
 use identity::EnvironmentId;
 use persea_system::directory_handle::DirectoryHandle;
 use private::PrivateDirectory;
+use remote_files::RemoteFiles;
 
 /// The largest part of a write that is sent in one request: 1 MiB, less than the limit of a frame.
 const PIECE: usize = 1 << 20;
@@ -39,6 +41,8 @@ struct Inner {
     /// The work directory as this machine sees it; none if it does not.
     work_here: Option<PathBuf>,
     private: Option<Arc<PrivateDirectory>>,
+    /// Where the files of tasks are; none for this machine.
+    remote_files: Option<RemoteFiles>,
     limits: EnvironmentLimits,
     id: EnvironmentId,
 }
@@ -69,6 +73,7 @@ impl Environment {
                 work_dir,
                 work_here: None,
                 private,
+                remote_files: None,
                 limits: EnvironmentLimits::new(HelperPlace::Elsewhere),
                 id: EnvironmentId::default(),
             }),

@@ -1,6 +1,7 @@
 //! Owns the errors of processes and environments. Does not know how they are shown.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use persea_helper::protocol::{ProtocolError, StartFailure, StartFailureKind};
@@ -72,6 +73,20 @@ pub enum SpawnError {
         /// What is wrong, and what to do about it.
         reason: Arc<str>,
     },
+    /// The files of a test on another host are refused.
+    #[error("the files of the test cannot be fetched: {why}")]
+    Fetch {
+        /// What is wrong with them.
+        why: String,
+    },
+    /// A file of a test that was fetched from another host cannot be stored.
+    #[error("cannot store {}, which was fetched from another host: {source}", path.display())]
+    Store {
+        /// The path in the test's directory.
+        path: PathBuf,
+        /// The error of the system.
+        source: Arc<io::Error>,
+    },
     /// The other end of the channel is not a helper, or one of another version.
     #[error("the helper of environment {environment} can't be understood: {source}")]
     Protocol {
@@ -101,6 +116,8 @@ impl SpawnError {
             | SpawnError::HelperStart { .. }
             | SpawnError::Engine { .. }
             | SpawnError::Host { .. }
+            | SpawnError::Fetch { .. }
+            | SpawnError::Store { .. }
             | SpawnError::Protocol { .. } => "io",
         }
     }
@@ -122,6 +139,8 @@ impl SpawnError {
             | SpawnError::Request { .. }
             | SpawnError::HelperStart { .. }
             | SpawnError::Engine { .. }
+            | SpawnError::Fetch { .. }
+            | SpawnError::Store { .. }
             | SpawnError::Protocol { .. }
             | SpawnError::Closed(_)
             | SpawnError::Invalid(_) => false,

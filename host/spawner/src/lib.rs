@@ -17,6 +17,7 @@
 //! - `slurm`: the spawner of a cluster;
 //! - `remote`: what other hosts of any kind have in common: a connection, over which the helper is
 //!   sent and run;
+//! - `project`: the project as it is sent to hosts that do not share this machine's files;
 //! - `owner`: which host has made a thing outside of this process, and whether it was killed;
 //! - `lease`: how long a helper on another host lives without this one;
 //! - `environment`: an environment and its processes, as the rest of the host sees them, with
@@ -41,6 +42,7 @@ mod lease;
 mod limits;
 mod owner;
 mod process;
+mod project;
 mod registry;
 mod remote;
 mod sandbox;
@@ -62,6 +64,7 @@ pub use environment::command::{
 };
 pub use environment::identity::EnvironmentId;
 pub use environment::queued::{PipelinePosition, QueuedProcess};
+pub use environment::remote_files::{Fetched, RemoteFiles};
 pub use environment::{Child, Environment};
 pub use error::SpawnError;
 pub use limits::{LimitMeans, LimitsReport, ReachedLimit};
@@ -141,6 +144,12 @@ pub trait Spawner: Send + Sync {
     /// Something is wrong that would fail every task.
     fn probe(&self) -> SpawnerFuture<'_, Result<(), SpawnError>> {
         Box::pin(std::future::ready(Ok(())))
+    }
+
+    /// What a user should know of the preparation, for example what was sent to other hosts: a line
+    /// each.
+    fn notices(&self) -> Vec<String> {
+        Vec::new()
     }
 
     /// The name of the other host on which a slot's environments are; none for this machine.

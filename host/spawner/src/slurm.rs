@@ -13,7 +13,7 @@ mod state;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use persea_config::{Config, settings};
+use persea_config::{Config, Sharing, settings};
 use persea_model::{Limit, SpawnerKind};
 use tokio::sync::watch;
 
@@ -128,7 +128,7 @@ impl SlurmSpawner {
             size: Size::configured(config),
             wishes: Wishes::new(config),
             owner: Arc::new(Owner::new(&inputs.temporary)),
-            environments: RemoteEnvironments::new("slurm", lease, inputs)?,
+            environments: RemoteEnvironments::new("slurm", lease, Sharing::Shared, inputs)?,
             allocation: Arc::default(),
             pilot: Mutex::default(),
             old_links: Mutex::default(),

@@ -121,6 +121,12 @@ impl Spawners {
         own.spawner.host(slot.saturating_sub(own.first_slot))
     }
 
+    /// What a user should know of the preparation: a line each.
+    pub fn notices(&self) -> Vec<String> {
+        let all = self.all.iter().flat_map(|own| own.spawner.notices());
+        all.collect()
+    }
+
     /// What the spawners wait for.
     pub fn waits(&self) -> Waits {
         let lines = self.all.iter().filter_map(|own| own.spawner.waits());

@@ -24,7 +24,7 @@ use hosts::Hosts;
 /// The description of the spawner.
 pub(crate) const DESCRIPTOR: Descriptor = Descriptor {
     kind: SpawnerKind::Ssh,
-    about: "other hosts over ssh, which share files with this one",
+    about: "other hosts over ssh",
     settings: &[
         settings::SPAWNER_SSH_HOSTS.name(),
         settings::SPAWNER_SSH_LEASE.name(),
@@ -56,10 +56,11 @@ impl SshSpawner {
         let config = inputs.config;
         let lease = config.get(settings::SPAWNER_SSH_LEASE);
         let options = config.get(settings::SPAWNER_SSH_OPTIONS);
+        let sharing = config.get(settings::FILES_SHARING);
         Ok(SshSpawner {
             hosts: Hosts::parse(&config.get(settings::SPAWNER_SSH_HOSTS))?,
             client: Arc::new(Client::new(options, lease, inputs.temporary.clone())),
-            environments: RemoteEnvironments::new("ssh", lease, inputs)?,
+            environments: RemoteEnvironments::new("ssh", lease, sharing, inputs)?,
             links: Mutex::default(),
         })
     }
@@ -126,6 +127,10 @@ impl Spawner for SshSpawner {
 
     fn prepare(&self, slots: usize) -> SpawnerFuture<'_, Result<(), SpawnError>> {
         Box::pin(self.prepare_all(slots))
+    }
+
+    fn notices(&self) -> Vec<String> {
+        self.environments.take_notices()
     }
 
     fn host(&self, slot: usize) -> Option<Arc<str>> {

@@ -108,6 +108,7 @@ impl SpawnerSession {
             directory: std::env::current_dir().map_err(Failure::of)?,
             home: dirs.home.clone(),
             private: own.chain(jobs).collect(),
+            cache: dirs.cache.clone(),
             config,
         };
         let mut spawners = Spawners::default();

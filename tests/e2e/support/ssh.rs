@@ -75,10 +75,11 @@ impl Hosts {
                 "Port {port}\nListenAddress 127.0.0.1\nHostKey {0}/{name}\nPidFile none\n\
                  AuthorizedKeysFile {0}/user.pub\nStrictModes no\nUsePAM no\n\
                  PasswordAuthentication no\nKbdInteractiveAuthentication no\n\
-                 SetEnv {MARK}={1} TMPDIR={2} HOST_NAME={name}\n{more}\n",
+                 SetEnv {MARK}={1} TMPDIR={2} HOST_NAME={name} XDG_CACHE_HOME={3}\n{more}\n",
                 hosts.files.path().display(),
                 project.mark,
                 hosts.tmp.display(),
+                project.root().join("hosts/cache").display(),
             );
             std::fs::write(hosts.files.path().join(format!("{name}.conf")), config).unwrap();
             let child = hosts.serve(name, port, wrapper);
@@ -111,6 +112,25 @@ impl Hosts {
              spawner.ssh.options = [\"-F\", \"{}/config\"]\n",
             self.files.path().display()
         )
+    }
+
+    /// [`Hosts::start`], with hosts that see neither the project nor the results nor anything else
+    /// of the user. All of them see the directory `hosts` beside the project.
+    pub fn start_apart(project: &Fixture, names: &[&str]) -> Self {
+        Self::start_apart_with(project, names, "true")
+    }
+
+    /// [`Hosts::start_apart`], with a command that prepares the file system of the hosts.
+    pub fn start_apart_with(project: &Fixture, names: &[&str], prepare: &str) -> Self {
+        let home = project.root().join("home");
+        std::fs::create_dir_all(&home).unwrap();
+        let script = format!(
+            "mount -t tmpfs none {} && mount -t tmpfs none {} && {prepare} && exec \"$@\"",
+            home.display(),
+            project.project().display(),
+        );
+        let wrapper = ["unshare", "--mount", "sh", "-c", &script, "sh"];
+        Self::start_below(project, names, "", &wrapper)
     }
 
     fn serve(&self, name: &str, port: u16, wrapper: &[&str]) -> Child {

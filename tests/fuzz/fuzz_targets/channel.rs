@@ -8,8 +8,8 @@ use std::collections::HashMap;
 use libfuzzer_sys::fuzz_target;
 use persea_helper::pending_requests::{CLOCK_SLACK, Matched, PendingRequests};
 use persea_helper::protocol::{
-    FrameReader, Id, MAX_REPLY, QueuePosition, Reply, Request, Start, Stream, Welcome, decode,
-    decode_greeting,
+    Bytes, FrameReader, Id, MAX_REPLY, QueuePosition, Reply, Request, Start, Stream, Welcome,
+    decode, decode_greeting,
 };
 
 /// One request of each kind that gets a reply. The ids count from 1.
@@ -46,6 +46,18 @@ fn requests() -> Vec<Request> {
             only_for: None,
         },
         Request::Renew { id: 8, until: 1 },
+        Request::ListFiles {
+            id: 9,
+            directory: Bytes::default(),
+            after: String::new(),
+        },
+        Request::Fetch {
+            id: 10,
+            directory: Bytes::default(),
+            made: Vec::new(),
+            limit: 1,
+            max: 8,
+        },
     ]
 }
 
@@ -110,10 +122,16 @@ fn check(reply: &Reply) -> Id {
         Reply::Data { id, bytes } => {
             let most = match id {
                 4 => 1,
-                5 => 8,
+                5 | 10 => 8,
                 other => panic!("request {other} is not a read"),
             };
             assert!(bytes.0.len() <= most);
+            *id
+        }
+        Reply::Files { id, files, is_all } => {
+            assert_eq!(*id, 9);
+            assert!(*is_all || !files.is_empty());
+            assert!(files.is_sorted_by(|(one, _), (next, _)| one < next));
             *id
         }
         Reply::Done { id } => {
@@ -121,7 +139,7 @@ fn check(reply: &Reply) -> Id {
             *id
         }
         Reply::Failed { id, .. } => {
-            assert!(matches!(id, 4..=7));
+            assert!(matches!(id, 4..=7 | 9 | 10));
             *id
         }
         Reply::Renewed { id, .. } => {

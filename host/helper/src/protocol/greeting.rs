@@ -45,7 +45,7 @@ pub struct Welcome {
     pub clock: u64,
 }
 
-/// What the host knows of files that the helper must see too, and where processes start.
+/// What the host knows of files that the helper must see too.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SharedFiles {
     /// The absolute path of a file that the host has just written, in a directory in which the
@@ -57,7 +57,7 @@ pub struct SharedFiles {
     pub directory: Bytes,
     /// The directory's inode number, as the host sees it.
     pub inode: u64,
-    /// When the directory was changed last, in seconds of Unix time. It identifies the directory
-    /// where a network file system has inode numbers of its own.
-    pub modified: i64,
+    /// When the directory itself was changed last (ctime): seconds and nanoseconds of Unix time.
+    /// Nobody can choose that time, so two directories with the same one are the same.
+    pub changed: (i64, i64),
 }

@@ -103,13 +103,78 @@ pub enum Request {
         /// When the lease is over, by the helper's clock, in nanoseconds.
         until: u64,
     },
-    /// Makes a directory the one in which processes start, after a check that helper and host see
-    /// the same files. The reply is `Done`, or `Failed` with what differs.
+    /// Makes a directory the one in which processes start. The reply is `Done`, or `Failed` with
+    /// what is wrong with it.
     Enter {
         /// The request.
         id: Id,
-        /// The files to check, and the directory.
-        files: SharedFiles,
+        /// The absolute path of the directory.
+        directory: Bytes,
+        /// What helper and host must see alike; none if they share no files.
+        shared: Option<SharedFiles>,
+    },
+    /// Makes a directory for the files of a task, its parents where they are missing, and empty
+    /// files in it. The reply is `Done`, or `Failed` if the directory exists.
+    MakeDirectory {
+        /// The request.
+        id: Id,
+        /// The absolute path of the directory.
+        directory: Bytes,
+        /// The names of the files.
+        files: Vec<Bytes>,
+    },
+    /// Reads a part of an ordinary file, also while it is written. The reply is `Data`.
+    ReadFile {
+        /// The request.
+        id: Id,
+        /// The absolute path of the file.
+        path: Bytes,
+        /// Where the part begins, in bytes.
+        offset: u64,
+        /// The length of the part, in bytes. More than [`MAX_READ`](super::MAX_READ) counts as
+        /// that.
+        max: u32,
+    },
+    /// Lists the ordinary files of a directory whose names are UTF-8. The reply is `Files`.
+    ListFiles {
+        /// The request.
+        id: Id,
+        /// The absolute path of the directory.
+        directory: Bytes,
+        /// The name behind which the list begins; empty for the whole list.
+        after: String,
+    },
+    /// Begins to fetch everything in a directory, as an [`archive`](super::archive). The reply is
+    /// `Data` with the beginning of the archive.
+    Fetch {
+        /// The request, and the archive from now on.
+        id: Id,
+        /// The absolute path of the directory. One that is missing is empty.
+        directory: Bytes,
+        /// Files that do not count where they are empty: if there is nothing else, the archive is
+        /// empty.
+        made: Vec<Bytes>,
+        /// The most content that the archive may have, in bytes.
+        limit: u64,
+        /// The largest number of bytes to return.
+        max: u32,
+    },
+    /// Continues with an archive. The reply is `Data`.
+    FetchMore {
+        /// The request.
+        id: Id,
+        /// The archive.
+        archive: Id,
+        /// The largest number of bytes to return.
+        max: u32,
+    },
+    /// Removes a directory with everything in it, and forgets the archives of it. The reply is
+    /// `Done`.
+    RemoveDirectory {
+        /// The request.
+        id: Id,
+        /// The absolute path of the directory.
+        directory: Bytes,
     },
     /// Ends a child with its process group, and closes its pipes, because the host has no more
     /// interest in it. There is no reply but the child's `Exited`.
@@ -143,7 +208,7 @@ pub enum Reply {
         /// How the child ended.
         exit: Exit,
     },
-    /// The bytes of a read; empty at the end of the pipe.
+    /// The bytes of a read; empty at the end of the pipe or file.
     Data {
         /// The request.
         id: Id,
@@ -179,5 +244,14 @@ pub enum Reply {
         leftovers: u32,
         /// What all processes have used that ended since the previous reply with a usage.
         usage: Usage,
+    },
+    /// Files of a directory, sorted by name.
+    Files {
+        /// The request.
+        id: Id,
+        /// The names, of at most [`MAX_LISTED`](super::MAX_LISTED) bytes, and the sizes in bytes.
+        files: Vec<(String, u64)>,
+        /// Whether there are no more.
+        is_all: bool,
     },
 }

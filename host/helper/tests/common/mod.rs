@@ -239,6 +239,7 @@ impl Helper {
             Reply::Started { id, .. }
             | Reply::StartFailed { id, .. }
             | Reply::Data { id, .. }
+            | Reply::Files { id, .. }
             | Reply::Done { id }
             | Reply::Failed { id, .. }
             | Reply::Renewed { id, .. }

@@ -17,7 +17,8 @@ use crate::execute::batch_outputs::Outputs;
 use crate::execute::context::JobContext;
 use crate::execute::control::Control;
 use crate::execute::executor::{
-    TaskRun, finished_task, host_failure, is_stop, plugin_failure, with_variables,
+    TaskRun, fetch_files, finished_task, host_failure, in_environment, is_stop, plugin_failure,
+    with_variables,
 };
 use crate::execute::interruption::Interruption;
 use crate::execute::messages::{Assignment, ExecutorMessage};
@@ -31,7 +32,9 @@ use crate::input::own_settings;
 use crate::plan::entry::{PlanEntry, TaskFate};
 use crate::plan::planner::Plan;
 use persea_model::{Case, Outcome, Status, TaskIndex};
-use persea_plugin::{BatchHost, BatchTask, LogLevel, NextBatchTask, Plugin, PluginError, TaskHost};
+use persea_plugin::{
+    BatchHost, BatchTask, LogLevel, NextBatchTask, Plugin, PluginError, TaskFuture, TaskHost,
+};
 use persea_spawner::{Environment, EnvironmentState, QueuedProcess, SpawnError};
 
 /// A task by its index in the plan, with its assignment.
@@ -46,6 +49,8 @@ pub(crate) struct Batch {
     state: EnvironmentState,
     messages: mpsc::UnboundedSender<ExecutorMessage>,
     inner: Mutex<BatchState>,
+    /// The files into which the batch's processes print, once there are any.
+    outputs: tokio::sync::Mutex<Option<Outputs>>,
     /// Notified when another task runs.
     task_changed: Notify,
     interruption: Interruption,
@@ -60,8 +65,6 @@ struct BatchState {
     current: Option<CurrentTask>,
     /// Why the batch is being ended, if it is.
     stop_reason: Option<&'static str>,
-    /// The files into which the batch's processes print, once there are any.
-    outputs: Option<Outputs>,
 }
 
 struct CurrentTask {
@@ -88,6 +91,7 @@ impl Batch {
                 first: Some(first),
                 ..BatchState::default()
             }),
+            outputs: tokio::sync::Mutex::default(),
             task_changed: Notify::new(),
             interruption: Interruption::default(),
             context,
@@ -115,9 +119,10 @@ impl Batch {
         // batch.
         let first = batch.inner().first.take();
         if let Some(first) = first {
+            batch.keep_output().await;
             batch.begin(first);
         }
-        batch.finish(Err(match answer {
+        let failure = match answer {
             Some(Err(error)) => error,
             Some(Ok(())) | None => PluginError::Answer {
                 plugin: batch.runner.label().to_owned(),
@@ -125,11 +130,16 @@ impl Batch {
                 message: "the runner ended its batch without a result for this task".to_owned(),
                 is_infrastructure: false,
             },
-        }));
+        };
+        batch.finish_current(Err(failure)).await;
         if let Some(environment) = batch.slot.environment()
             && kill_in(&batch.slot, &environment).await.is_err()
         {
             batch.slot.give_up(&environment);
+        }
+        let outputs = batch.outputs.lock().await.take();
+        if let Some(outputs) = outputs {
+            outputs.end().await;
         }
     }
 
@@ -144,13 +154,22 @@ impl Batch {
 
     /// Copies what the batch's processes have printed since the task started to that task's
     /// directory. Returns the batch's own directory if that holds more.
-    fn copy_output(&self, session: &TaskSession) -> Option<String> {
-        let mut inner = self.inner();
-        let outputs = inner.outputs.as_mut()?;
-        if let Err(error) = outputs.pass_on(&session.directory) {
+    async fn copy_output(&self, session: &TaskSession) -> Option<String> {
+        let mut outputs = self.outputs.lock().await;
+        let outputs = outputs.as_mut()?;
+        if let Err(error) = outputs.pass_on(&session.directory).await {
             cannot_read(&error);
         }
         outputs.rest().map(str::to_owned)
+    }
+
+    /// Leaves what the batch's processes have printed while no task ran with the batch.
+    async fn keep_output(&self) {
+        if let Some(outputs) = self.outputs.lock().await.as_mut()
+            && let Err(error) = outputs.keep().await
+        {
+            cannot_read(&error);
+        }
     }
 
     fn running_task(&self) -> io::Result<Arc<TaskSession>> {
@@ -172,11 +191,6 @@ impl Batch {
         );
         let session = Arc::new(session.with_cases(&task.id, context.shows_cases));
         let mut inner = self.inner();
-        if let Some(outputs) = &mut inner.outputs
-            && let Err(error) = outputs.keep()
-        {
-            cannot_read(&error);
-        }
         let timeout = context.times.of(&task.runnable.more);
         if let Some(timeout) = timeout {
             session.set_timeout(assigned_at, timeout);
@@ -213,15 +227,17 @@ impl Batch {
         else {
             return None;
         };
+        self.keep_output().await;
         let session = self.begin(upcoming)?;
         if runner.starts_processes()
             && let Err(error) = session.environment().await
         {
             let outcome = Outcome::new(Status::Error, error.to_string());
-            self.finish(Ok(outcome.with_infrastructure()));
+            self.finish_current(Ok(outcome.with_infrastructure())).await;
             return None;
         }
-        let task = with_variables(task, &variables).into_owned();
+        let task = in_environment(with_variables(task, &variables), session.opened());
+        let task = task.into_owned();
         let mut more = session.surroundings();
         let own = &task.runnable.more;
         if let Some(timeout) = self.context.times.of(own) {
@@ -232,6 +248,61 @@ impl Batch {
             task: Arc::new(task),
             more,
         })
+    }
+
+    /// Ends the current task. If the future is dropped, the task is still the current one.
+    async fn finish_current(&self, outcome: Result<Outcome, PluginError>) {
+        let Some(session) = self.current() else {
+            return;
+        };
+        let mut outcome = outcome.unwrap_or_else(|error| plugin_failure(&error));
+        let rest = self.copy_output(&session).await;
+        fetch_files(&session, &mut outcome).await;
+        self.report(outcome, rest);
+    }
+
+    /// Reports the end of the current task. `rest` is the batch's own directory, if that holds
+    /// output.
+    fn report(&self, mut outcome: Outcome, rest: Option<String>) {
+        let (current, stop_reason) = {
+            let mut inner = self.inner();
+            (inner.current.take(), inner.stop_reason)
+        };
+        let Some(current) = current else {
+            return;
+        };
+        let Some(PlanEntry { task, .. }) = self.plan.entry(current.index) else {
+            return;
+        };
+        if let Some(rest) = rest {
+            outcome.more.insert("batch-directory".into(), rest.into());
+        }
+        let left = outcome.more.remove("left-behind");
+        let left = left.and_then(|left| left.as_u64()).unwrap_or_default();
+        if let Some(reason) = stop_reason {
+            outcome.status = Status::Interrupted;
+            outcome.reason = Some(reason.to_owned());
+        } else if !outcome.status.has_passed() && current.session.is_lost() {
+            // The runner may have taken the end of its process for a failure of the test.
+            outcome.status = Status::Error;
+            outcome = outcome.with_infrastructure();
+        }
+        let left = usize::try_from(left).unwrap_or(usize::MAX);
+        current.session.log_left_behind(left);
+        let ran = TaskRun {
+            outcome,
+            left_behind: left,
+            // The processes are those of all tasks of the batch.
+            usage: None,
+            is_stopped: stop_reason.is_some_and(is_stop),
+        };
+        let mut finished = finished_task(&current.session, task, ran, current.assigned_at);
+        // Processes that know the directory's path write there themselves.
+        finished.has_directory |= current.session.directory.exists();
+        let _ = self
+            .messages
+            .send(ExecutorMessage::Finished(Box::new(finished)));
+        self.task_changed.notify_one();
     }
 
     /// Asks the dispatcher for the next task. None when there is none.
@@ -308,7 +379,7 @@ impl Drop for BatchEndReport {
         if let Some(first) = first {
             batch.begin(first);
         }
-        batch.finish(Ok(host_failure()));
+        batch.report(host_failure(), None);
         // A task may have been assigned after the runner stopped waiting for it.
         let asked = batch.inner().request.take();
         if let Some((task, _)) = asked.and_then(|mut asked| asked.try_recv().ok()) {
@@ -317,9 +388,6 @@ impl Drop for BatchEndReport {
                 slot,
                 helper_died: false,
             });
-        }
-        if let Some(outputs) = batch.inner().outputs.take() {
-            outputs.end();
         }
         let _ = batch.messages.send(ExecutorMessage::BatchEnded { slot });
     }
@@ -334,56 +402,15 @@ impl BatchHost for Batch {
         Box::pin(self.take_next())
     }
 
-    fn finish(&self, outcome: Result<Outcome, PluginError>) {
-        let (current, stop_reason) = {
-            let mut inner = self.inner();
-            (inner.current.take(), inner.stop_reason)
-        };
-        let Some(current) = current else {
-            return;
-        };
-        let Some(PlanEntry { task, .. }) = self.plan.entry(current.index) else {
-            return;
-        };
-        let mut outcome = outcome.unwrap_or_else(|error| plugin_failure(&error));
-        if let Some(rest) = self.copy_output(&current.session) {
-            outcome.more.insert("batch-directory".into(), rest.into());
-        }
-        let left = outcome.more.remove("left-behind");
-        let left = left.and_then(|left| left.as_u64()).unwrap_or_default();
-        if let Some(reason) = stop_reason {
-            outcome.status = Status::Interrupted;
-            outcome.reason = Some(reason.to_owned());
-        } else if !outcome.status.has_passed() && current.session.is_lost() {
-            // The runner may have taken the end of its process for a failure of the test.
-            outcome.status = Status::Error;
-            outcome = outcome.with_infrastructure();
-        }
-        let left = usize::try_from(left).unwrap_or(usize::MAX);
-        current.session.log_left_behind(left);
-        let ran = TaskRun {
-            outcome,
-            left_behind: left,
-            // The processes are those of all tasks of the batch.
-            usage: None,
-            is_stopped: stop_reason.is_some_and(is_stop),
-        };
-        let mut finished = finished_task(&current.session, task, ran, current.assigned_at);
-        // Processes that know the directory's path write there themselves.
-        finished.has_directory |= current.session.directory.exists();
-        let _ = self
-            .messages
-            .send(ExecutorMessage::Finished(Box::new(finished)));
-        self.task_changed.notify_one();
+    fn finish(&self, outcome: Result<Outcome, PluginError>) -> TaskFuture<'_, ()> {
+        Box::pin(self.finish_current(outcome))
     }
 }
 
 /// The powers of a batch: messages and files go to the current task, processes to the environment
 /// that all tasks of the batch share.
 impl TaskHost for Batch {
-    fn environment(
-        &self,
-    ) -> Pin<Box<dyn Future<Output = Result<Environment, SpawnError>> + Send + '_>> {
+    fn environment(&self) -> TaskFuture<'_, Result<Environment, SpawnError>> {
         Box::pin(async {
             match self.current() {
                 Some(session) => session.environment().await,
@@ -407,9 +434,10 @@ impl TaskHost for Batch {
     fn file(&self, name: &str) -> io::Result<PathBuf> {
         self.running_task()?;
         let environment = self.slot.environment();
-        let mut inner = self.inner();
-        let outputs = inner
-            .outputs
+        // Nothing else reads or writes them while the plugin calls this.
+        let locked = self.outputs.try_lock();
+        let mut outputs = locked.map_err(|_| io::Error::from(io::ErrorKind::ResourceBusy))?;
+        let outputs = outputs
             .get_or_insert_with(|| Outputs::new(&self.context.test_results, environment.as_ref()));
         outputs.file(name)
     }
@@ -418,16 +446,33 @@ impl TaskHost for Batch {
         self.running_task()?.append(name)
     }
 
-    fn read(&self, name: &str) -> io::Result<File> {
-        let session = self.running_task()?;
-        self.copy_output(&session);
-        session.read(name)
+    fn read<'a>(
+        &'a self,
+        name: &'a str,
+        offset: u64,
+        length: u32,
+    ) -> TaskFuture<'a, io::Result<Vec<u8>>> {
+        Box::pin(async move {
+            let session = self.running_task()?;
+            self.copy_output(&session).await;
+            session.directory.read(name, offset, length).await
+        })
     }
 
-    fn artifacts(&self) -> io::Result<Vec<(String, u64)>> {
-        let session = self.running_task()?;
-        self.copy_output(&session);
-        session.artifacts()
+    fn size<'a>(&'a self, name: &'a str) -> TaskFuture<'a, io::Result<u64>> {
+        Box::pin(async move {
+            let session = self.running_task()?;
+            self.copy_output(&session).await;
+            session.directory.size(name).await
+        })
+    }
+
+    fn artifacts(&self) -> TaskFuture<'_, io::Result<Vec<(String, u64)>>> {
+        Box::pin(async {
+            let session = self.running_task()?;
+            self.copy_output(&session).await;
+            session.directory.artifacts().await
+        })
     }
 
     fn case_started(&self, path: Vec<String>) {

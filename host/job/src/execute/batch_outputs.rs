@@ -24,6 +24,9 @@ pub(crate) fn number_after(last: usize) {
     NEXT.fetch_max(last + 1, Ordering::Relaxed);
 }
 
+/// The size of the parts in which output is copied from another host: 1 MiB.
+const PART: u32 = 1 << 20;
+
 /// The output files of a batch.
 pub(crate) struct Outputs {
     directory: TaskDirectory,
@@ -36,8 +39,11 @@ pub(crate) struct Outputs {
 
 struct Output {
     name: String,
-    /// Read up to the end of the last copy. None until a process has made the file.
+    /// Read up to the end of the last copy. None until a process has made the file, and for one on
+    /// another host.
     file: Option<File>,
+    /// The end of the last copy of a file on another host, in bytes.
+    copied: u64,
     /// What was written while no task was running, in bytes of the file, in order.
     rest: Vec<Range<u64>>,
 }
@@ -65,6 +71,7 @@ impl Outputs {
             self.files.push(Output {
                 name: name.to_owned(),
                 file: None,
+                copied: 0,
                 rest: Vec::new(),
             });
         }
@@ -73,8 +80,12 @@ impl Outputs {
 
     /// Copies what was written since the last call to the files of the same names in a task's
     /// directory.
-    pub(crate) fn pass_on(&mut self, task: &TaskDirectory) -> io::Result<()> {
+    pub(crate) async fn pass_on(&mut self, task: &TaskDirectory) -> io::Result<()> {
         for output in &mut self.files {
+            if self.directory.is_remote() {
+                output.pass_on_from_there(&self.directory, task).await?;
+                continue;
+            }
             let name = output.name.clone();
             if let Some(mut file) = output.unread(&self.directory)? {
                 io::copy(&mut file, &mut task.append(&name)?)?;
@@ -85,12 +96,21 @@ impl Outputs {
 
     /// Leaves what was written since the last call in the batch's directory: no task was running
     /// that it could belong to.
-    pub(crate) fn keep(&mut self) -> io::Result<()> {
+    pub(crate) async fn keep(&mut self) -> io::Result<()> {
         for output in &mut self.files {
-            if let Some(mut file) = output.unread(&self.directory)? {
-                let start = file.stream_position()?;
-                let end = file.seek(SeekFrom::End(0))?;
-                output.rest.push(start..end);
+            let range = match self.directory.is_remote() {
+                true => output.unread_there(&self.directory).await?,
+                false => match output.unread(&self.directory)? {
+                    Some(mut file) => {
+                        let start = file.stream_position()?;
+                        Some(start..file.seek(SeekFrom::End(0))?)
+                    }
+                    None => None,
+                },
+            };
+            if let Some(range) = range {
+                output.copied = range.end;
+                output.rest.push(range);
                 self.has_more = true;
             }
         }
@@ -105,10 +125,14 @@ impl Outputs {
 
     /// Ends the batch, whose processes have ended. Its directory keeps what no task's directory
     /// has, and is removed if that is nothing.
-    pub(crate) fn end(mut self) {
-        match self.keep() {
+    pub(crate) async fn end(mut self) {
+        match self.keep().await {
             Ok(()) if !self.has_more => return self.directory.remove(),
             Ok(()) => {
+                if let Some(Err(error)) = self.directory.fetch().await {
+                    tracing::warn!("the output in {} is lost: {error}", self.path);
+                    return;
+                }
                 for output in &self.files {
                     if let Err(error) = output.leave_only_rest(&self.directory) {
                         tracing::warn!("{} of a batch has output of its tests: {error}", self.path);
@@ -125,7 +149,7 @@ impl Outputs {
 impl Output {
     /// Removes from the file what tasks' directories have.
     fn leave_only_rest(&self, directory: &TaskDirectory) -> io::Result<()> {
-        if self.file.is_none() {
+        if self.file.is_none() && self.copied == 0 {
             return Ok(());
         }
         let file = directory.update(&self.name)?;
@@ -149,10 +173,43 @@ impl Output {
         file.set_len(length)
     }
 
+    /// Copies what was written since the last call from another host.
+    async fn pass_on_from_there(
+        &mut self,
+        directory: &TaskDirectory,
+        task: &TaskDirectory,
+    ) -> io::Result<()> {
+        let mut to = None;
+        loop {
+            let part = match directory.read(&self.name, self.copied, PART).await {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+                part => part?,
+            };
+            if part.is_empty() {
+                return Ok(());
+            }
+            let file = match &mut to {
+                Some(file) => file,
+                none => none.insert(task.append(&self.name)?),
+            };
+            io::Write::write_all(file, &part)?;
+            self.copied += part.len() as u64;
+        }
+    }
+
+    /// What of a file on another host has not been copied.
+    async fn unread_there(&self, directory: &TaskDirectory) -> io::Result<Option<Range<u64>>> {
+        match directory.size(&self.name).await {
+            Ok(size) => Ok((size > self.copied).then_some(self.copied..size)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// The file, if something in it has not been read.
     fn unread(&mut self, directory: &TaskDirectory) -> io::Result<Option<&File>> {
         if self.file.is_none() {
-            match directory.read(&self.name) {
+            match directory.open(&self.name) {
                 Ok(file) => self.file = Some(file),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
                 Err(error) => return Err(error),
@@ -175,8 +232,8 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn output_during_a_task_is_copied_to_that_task() {
+    #[tokio::test]
+    async fn output_during_a_task_is_copied_to_that_task() {
         let dir = tempfile::tempdir().unwrap();
         let section = Section::of_tests(dir.path());
         let mut outputs = Outputs::new(&section, None);
@@ -191,11 +248,11 @@ mod tests {
             .map(|name| TaskDirectory::new(&section, name))
             .collect();
         for (number, task) in tasks.iter().enumerate() {
-            outputs.keep().unwrap();
+            outputs.keep().await.unwrap();
             if number != 1 {
                 writeln!(tool, "of {number}").unwrap();
             }
-            outputs.pass_on(task).unwrap();
+            outputs.pass_on(task).await.unwrap();
             assert_eq!(outputs.rest(), None);
         }
         let stderr = |name: &str| fs::read_to_string(section.path().join(name).join("stderr")).ok();
@@ -203,20 +260,20 @@ mod tests {
         assert_eq!(stderr("2"), None);
         assert_eq!(stderr("3").as_deref(), Some("of 2\n"));
         let batch = path.parent().unwrap().to_owned();
-        outputs.end();
+        outputs.end().await;
         assert!(!batch.exists(), "all of it is in the tasks' directories");
     }
 
-    #[test]
-    fn output_between_two_tasks_stays_with_the_batch() {
+    #[tokio::test]
+    async fn output_between_two_tasks_stays_with_the_batch() {
         let dir = tempfile::tempdir().unwrap();
         let section = Section::of_tests(dir.path());
         let mut outputs = Outputs::new(&section, None);
         let path = outputs.file("stderr").unwrap();
         fs::write(&path, "between\n").unwrap();
-        outputs.keep().unwrap();
+        outputs.keep().await.unwrap();
         let task = TaskDirectory::new(&section, "1");
-        outputs.pass_on(&task).unwrap();
+        outputs.pass_on(&task).await.unwrap();
         assert!(!task.exists());
         let rest = outputs.rest().unwrap().to_owned();
         assert!(
@@ -224,12 +281,12 @@ mod tests {
                 .unwrap()
                 .ends_with(rest.rsplit('/').next().unwrap())
         );
-        outputs.end();
+        outputs.end().await;
         assert_eq!(fs::read_to_string(path).unwrap(), "between\n");
     }
 
-    #[test]
-    fn file_of_a_batch_has_only_what_no_task_has() {
+    #[tokio::test]
+    async fn file_of_a_batch_has_only_what_no_task_has() {
         let dir = tempfile::tempdir().unwrap();
         let section = Section::of_tests(dir.path());
         let mut outputs = Outputs::new(&section, None);
@@ -241,13 +298,13 @@ mod tests {
         let long = "long ".repeat(50_000);
         for number in 0..3 {
             let task = TaskDirectory::new(&section, &number.to_string());
-            outputs.keep().unwrap();
+            outputs.keep().await.unwrap();
             fs::write(&other, format!("task {number}\n").repeat(number + 1)).unwrap();
             writeln!(tool, "of {number}").unwrap();
-            outputs.pass_on(&task).unwrap();
+            outputs.pass_on(&task).await.unwrap();
             write!(tool, "after {number} {long}").unwrap();
         }
-        outputs.end();
+        outputs.end().await;
         let expected: String = (0..3).map(|n| format!("after {n} {long}")).collect();
         assert_eq!(fs::read_to_string(&path).unwrap(), expected);
         assert_eq!(fs::read_to_string(&other).unwrap(), "");

@@ -20,7 +20,7 @@ use crate::input::own_settings;
 use persea_journal as journal;
 use persea_model::{Attributes, Outcome, Status, Task};
 use persea_plugin::{LogLevel, Plugin, PluginError, TaskHost};
-use persea_spawner::{QueuedProcess, ReachedLimit, Usage};
+use persea_spawner::{Environment, QueuedProcess, ReachedLimit, Usage};
 
 /// A process that runs shorter than this may have ended before its start is reported: 10 ms.
 const QUICK: Duration = Duration::from_millis(10);
@@ -224,6 +224,7 @@ async fn run(
         let outcome = Outcome::new(Status::Error, error.to_string());
         return Some(TaskRun::without_processes(outcome.with_infrastructure()));
     }
+    let task = &*in_environment(Cow::Borrowed(task), session.opened());
     let mut more = session.surroundings();
     if let Some(timeout) = timeout {
         more.insert("timeout".into(), own_settings::nanoseconds(timeout));
@@ -260,6 +261,7 @@ async fn run(
         (None, None) => {}
     }
     apply_limits(&mut outcome, &supervised.reached);
+    fetch_files(session, &mut outcome).await;
     Some(TaskRun {
         outcome,
         left_behind: supervised.left_behind,
@@ -272,6 +274,26 @@ async fn run(
 /// time limit.
 pub(crate) fn is_stop(reason: &str) -> bool {
     reason != TIMEOUT_REASON
+}
+
+/// Fetches the files of a task from another host. A task without its files has no result that could
+/// be looked into, so it is an error; a task whose host was lost gets another attempt.
+pub(crate) async fn fetch_files(session: &TaskSession, outcome: &mut Outcome) {
+    let is_known = matches!(outcome.status, Status::Error | Status::Interrupted);
+    if is_known && session.opened().is_none_or(Environment::is_lost) {
+        return;
+    }
+    if let Err(error) = session.fetch_files().await {
+        let before = outcome.reason.take();
+        let before = before.map(|reason| format!("; before that: {reason}"));
+        outcome.reason = Some(format!("{error}{}", before.unwrap_or_default()));
+        if outcome.status != Status::Interrupted {
+            outcome.status = Status::Error;
+        }
+        outcome
+            .more
+            .insert(Outcome::INFRASTRUCTURE.into(), true.into());
+    }
 }
 
 /// Makes a reached limit the reason of a result. A test that has passed in spite of it gets a
@@ -304,6 +326,21 @@ fn apply_limits(outcome: &mut Outcome, reached: &[ReachedLimit]) {
     };
     outcome.status = status;
     outcome.reason = Some(reason);
+}
+
+/// The task with the path of its file as the environment has it.
+pub(crate) fn in_environment<'a>(
+    mut task: Cow<'a, Task>,
+    environment: Option<&Environment>,
+) -> Cow<'a, Task> {
+    if let Some(files) = environment.and_then(Environment::remote_files)
+        && let Some(uri) = &task.runnable.uri
+        && uri.starts_with('/')
+    {
+        let there = files.path(uri);
+        Arc::make_mut(&mut task.to_mut().runnable).uri = Some(there);
+    }
+    task
 }
 
 /// The task with the variables that its requirements and leases set. The task's own variables win.

@@ -69,6 +69,7 @@ pub(crate) async fn fulfil(
     };
     let limits = limits(execution, step);
     let done = supervise(&session, &limits, &mut control, pin!(running)).await;
+    fetch_files(&session).await;
     let failed = |reason: String, unknown, is_infrastructure| Fulfilment::Failed {
         reason,
         unknown,
@@ -153,6 +154,7 @@ pub(crate) async fn release(
     };
     let limits = limits(execution, step);
     let done = supervise(&session, &limits, &mut control, pin!(running)).await;
+    fetch_files(&session).await;
     let failed = match done.map(|done| outcome(step, done)) {
         Some(Ok(())) => return Ok(()),
         Some(Err(CallFailure::Answered { reason, .. } | CallFailure::CutOff(reason))) => reason,
@@ -160,6 +162,14 @@ pub(crate) async fn release(
     };
     session.log(LogLevel::Error, &failed);
     Err(failed)
+}
+
+/// Fetches what the requirement's processes have written on another host. The requirement is as it
+/// is without that, too.
+async fn fetch_files(session: &TaskSession) {
+    if let Err(error) = session.fetch_files().await {
+        session.log(LogLevel::Warn, &error.to_string());
+    }
 }
 
 fn session(

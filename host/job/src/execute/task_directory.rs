@@ -14,8 +14,9 @@ use rustix::process::geteuid;
 use crate::results::directory::Section;
 use crate::results::recycled::RecycledDirectory;
 use persea_model::names::is_artifact_name;
-use persea_spawner::Environment;
-use persea_system::directory_handle::DirectoryHandle;
+use persea_spawner::{Environment, Fetched, SpawnError};
+use persea_system::bounded_read;
+use persea_system::directory_handle::{DirectoryHandle, MOST_LISTED_FILES};
 
 /// The file in a test's directory for messages of the host and of the runner.
 pub(crate) const DEBUG_LOG: &str = "debug.log";
@@ -29,6 +30,10 @@ pub(crate) struct TaskDirectory {
     /// Whether an empty [`DEBUG_LOG`] is made with the directory.
     has_log: bool,
     environment: OnceLock<Environment>,
+    /// The directory on a host that shares no files with this machine, where the task's processes
+    /// write; none for a task on another one. What the host itself writes is here from the
+    /// beginning.
+    remote: OnceLock<RemoteDirectory>,
     made: OnceLock<Result<(), Errno>>,
     handle: OnceLock<DirectoryHandle>,
     files: Mutex<OutputFiles>,
@@ -46,6 +51,16 @@ struct OutputFiles {
     mode: Option<Mode>,
 }
 
+/// The directory of a task on a host that shares no files with this machine.
+struct RemoteDirectory {
+    environment: Environment,
+    path: PathBuf,
+    /// Whether the helper was asked to make the directory.
+    is_made: OnceLock<()>,
+    /// Whether everything in it was fetched.
+    is_fetched: OnceLock<()>,
+}
+
 impl TaskDirectory {
     pub(crate) fn new(section: &Arc<Section>, name: &str) -> Self {
         Self {
@@ -54,6 +69,7 @@ impl TaskDirectory {
             name: name.to_owned(),
             has_log: false,
             environment: OnceLock::new(),
+            remote: OnceLock::new(),
             made: OnceLock::new(),
             handle: OnceLock::new(),
             files: Mutex::default(),
@@ -72,7 +88,7 @@ impl TaskDirectory {
 
     /// The directory's path, as the task's processes know it.
     pub(crate) fn path(&self) -> &Path {
-        &self.path
+        self.remote.get().map_or(&self.path, |remote| &remote.path)
     }
 
     /// The directory's path on this machine, while the task runs.
@@ -85,6 +101,20 @@ impl TaskDirectory {
     /// Sets the environment in which the task runs.
     pub(crate) fn is_in(&self, environment: &Environment) {
         let _ = self.environment.set(environment.clone());
+        if let Some(files) = environment.remote_files() {
+            let _ = self.remote.set(RemoteDirectory {
+                environment: environment.clone(),
+                path: files.task_directory(&self.path),
+                is_made: OnceLock::new(),
+                is_fetched: OnceLock::new(),
+            });
+        }
+    }
+
+    /// Whether the task's processes write to another host, from which [`TaskDirectory::fetch`]
+    /// fetches their files.
+    pub(crate) fn is_remote(&self) -> bool {
+        self.remote.get().is_some()
     }
 
     fn private(&self) -> Option<&DirectoryHandle> {
@@ -107,6 +137,25 @@ impl TaskDirectory {
     /// Makes the directory unless that has been done. One that exists already belongs to another
     /// task and is an error.
     pub(crate) fn make(&self) -> io::Result<()> {
+        match self.remote.get() {
+            Some(remote) => self.make_there(remote),
+            None => self.make_here(),
+        }
+    }
+
+    fn make_there(&self, remote: &RemoteDirectory) -> io::Result<()> {
+        if remote.is_made.set(()).is_err() {
+            return Ok(());
+        }
+        let log: &[&str] = match self.has_log {
+            true => &[DEBUG_LOG],
+            false => &[],
+        };
+        let made = remote.environment.make_directory(&remote.path, log);
+        made.map_err(io::Error::other)
+    }
+
+    fn make_here(&self) -> io::Result<()> {
         let make = || match self.make_or_reuse() {
             // A requirement's directory is used again for its release.
             Err(error)
@@ -154,12 +203,20 @@ impl TaskDirectory {
         if !files.own.iter().any(|own| own == name) {
             files.own.push(name.to_owned());
         }
-        Ok(self.path.join(name))
+        Ok(self.path().join(name))
     }
 
     /// Opens a file in the directory for appending.
     pub(crate) fn append(&self, name: &str) -> io::Result<File> {
-        match self.make() {
+        let made = match self.is_remote() {
+            true => self
+                .section
+                .handle()?
+                .create_directory(&self.name)
+                .map(drop),
+            false => self.make_here(),
+        };
+        match made {
             // The processes of a batch may have made it.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             made => made?,
@@ -167,9 +224,33 @@ impl TaskDirectory {
         self.handle()?.open_append(name)
     }
 
-    /// Opens a file in the directory for reading.
-    pub(crate) fn read(&self, name: &str) -> io::Result<File> {
+    /// Opens a file in the directory on this machine for reading.
+    pub(crate) fn open(&self, name: &str) -> io::Result<File> {
         self.handle()?.open_file(name)
+    }
+
+    /// Reads up to `length` bytes of a file in the directory, at most 1 MiB, from `offset`; fewer
+    /// only at its end.
+    pub(crate) async fn read(&self, name: &str, offset: u64, length: u32) -> io::Result<Vec<u8>> {
+        match (self.open(name), self.remote.get()) {
+            (Err(error), Some(remote)) if error.kind() == io::ErrorKind::NotFound => {
+                let file = remote.path.join(name);
+                remote.environment.read_file(&file, offset, length).await
+            }
+            (file, _) => bounded_read::part(&file?, offset, length),
+        }
+    }
+
+    /// The size of a file that [`Self::read`] reads, in bytes.
+    pub(crate) async fn size(&self, name: &str) -> io::Result<u64> {
+        match (self.open(name), self.remote.get()) {
+            (Err(error), Some(remote)) if error.kind() == io::ErrorKind::NotFound => {
+                let files = remote.files().await?;
+                let found = files.into_iter().find(|(file, _)| file == name);
+                found.map(|(_, size)| size).ok_or(error)
+            }
+            (file, _) => Ok(file?.metadata()?.len()),
+        }
     }
 
     /// Opens a file in the directory for reading and writing.
@@ -177,13 +258,61 @@ impl TaskDirectory {
         self.handle()?.open_update(name)
     }
 
-    /// Returns the name and the size of each file that [`Self::read`] opens, sorted by name.
-    pub(crate) fn artifacts(&self) -> io::Result<Vec<(String, u64)>> {
-        match self.handle() {
-            Ok(directory) => directory.ordinary_files(is_artifact_name),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-            Err(error) => Err(error),
+    /// Returns the name and the size of each file that [`Self::read`] reads, sorted by name.
+    pub(crate) async fn artifacts(&self) -> io::Result<Vec<(String, u64)>> {
+        let mut files = match self.handle() {
+            Ok(directory) => directory.ordinary_files(is_artifact_name)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        if let Some(remote) = self.remote.get() {
+            let there = remote.files().await?.into_iter();
+            files.extend(there.filter(|(name, _)| is_artifact_name(name)));
+            // Stable: a file that is here, too, is the one that is read.
+            files.sort_by(|(a, _), (b, _)| a.cmp(b));
+            files.dedup_by(|(a, _), (b, _)| a == b);
         }
+        Ok(files)
+    }
+
+    /// Fetches the files of the task's processes from the other host, and removes them there. None
+    /// if there is no other host.
+    ///
+    /// # Errors
+    /// The host was lost, or the files cannot be stored here.
+    pub(crate) async fn fetch(&self) -> Option<Result<Fetched, SpawnError>> {
+        let remote = self.remote.get()?;
+        let log = self.has_log.then(|| DEBUG_LOG.to_owned());
+        let made: Vec<String> = self.files().own.iter().cloned().chain(log).collect();
+        let to = match self.section.handle() {
+            Ok(to) => to,
+            Err(error) => {
+                let path = self.section.path().display();
+                let why = SpawnError::Invalid(format!("cannot open {path}: {error}"));
+                return Some(Err(why));
+            }
+        };
+        let fetched = remote
+            .environment
+            .fetch(&remote.path, &made, to, &self.name)
+            .await;
+        if fetched.is_ok() {
+            let _ = remote.is_fetched.set(());
+        }
+        Some(fetched)
+    }
+
+    /// Makes the empty files of the processes that were not fetched because there was nothing else,
+    /// beside what the host has written here. Returns whether there is a directory.
+    fn complete(&self, remote: &RemoteDirectory) -> bool {
+        let exists = self.exists();
+        if exists && remote.is_made.get().is_some() && remote.is_fetched.get().is_some() {
+            for name in &self.files().own {
+                // Fails where the test has left something else of that name.
+                let _ = self.handle().and_then(|it| it.open_append(name));
+            }
+        }
+        exists
     }
 
     fn handle(&self) -> io::Result<&DirectoryHandle> {
@@ -204,7 +333,10 @@ impl TaskDirectory {
         }
         let moved = match self.private() {
             Some(private) => self.move_from(private),
-            None => return self.is_made(),
+            None => match self.remote.get() {
+                Some(remote) => return self.complete(remote),
+                None => return self.is_made(),
+            },
         };
         moved.unwrap_or_else(|error| {
             let path = self.path.display();
@@ -311,6 +443,11 @@ impl TaskDirectory {
 
     /// Removes the directory if the host made it.
     pub(crate) fn remove(&self) {
+        if let Some(remote) = self.remote.get()
+            && remote.is_made.get().is_some()
+        {
+            remote.environment.remove_directory(&remote.path);
+        }
         if self.is_made()
             && !self.give_up_empty()
             && let Err(error) = self.parent().and_then(|all| all.remove(&self.name))
@@ -323,6 +460,14 @@ impl TaskDirectory {
     pub(crate) fn remove_empty(&self) {
         // Fails where it has entries or is missing, which is fine.
         let _ = std::fs::remove_dir(&self.path);
+    }
+}
+
+impl RemoteDirectory {
+    async fn files(&self) -> io::Result<Vec<(String, u64)>> {
+        self.environment
+            .list_files(&self.path, MOST_LISTED_FILES)
+            .await
     }
 }
 

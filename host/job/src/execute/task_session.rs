@@ -22,9 +22,10 @@ use crate::plan::requirements::StepIndex;
 use persea_journal as journal;
 use persea_model::names::printable;
 use persea_model::{Attributes, Case, Limits, TaskIndex};
-use persea_plugin::{LogLevel, TaskHost};
+use persea_plugin::{LogLevel, TaskFuture, TaskHost};
 use persea_spawner::{
-    Environment, EnvironmentState, PipelinePosition, QueuedProcess, SpawnError, Usage, descriptor,
+    Environment, EnvironmentState, PipelinePosition, QueuedProcess, RemoteFiles, SpawnError, Usage,
+    descriptor,
 };
 
 /// What a session is for.
@@ -261,6 +262,26 @@ impl TaskSession {
         }
     }
 
+    /// Fetches the files of the task from a host that shares none with this machine, after the end
+    /// of its processes. Says what is not fetched.
+    ///
+    /// # Errors
+    /// The files are not here: the host was lost, or they cannot be stored.
+    pub(crate) async fn fetch_files(&self) -> Result<(), SpawnError> {
+        let Some(fetched) = self.directory.fetch().await else {
+            return Ok(());
+        };
+        let left_out = fetched?.left_out;
+        if !left_out.is_empty() {
+            let files = self.opened().and_then(Environment::remote_files);
+            let host = files.map_or("another host", RemoteFiles::host);
+            let message = format!("not fetched from {host}: {}", left_out.join("; "));
+            self.log(LogLevel::Warn, &message);
+            tracing::warn!("{}: {message}", self.directory.path().display());
+        }
+        Ok(())
+    }
+
     /// Takes what the processes of the call have used, after their end.
     pub(crate) fn take_usage(&self) -> Option<Usage> {
         match self.queued_process.get() {
@@ -286,18 +307,25 @@ impl TaskSession {
         if let Some(environment) = self.opened() {
             more.insert("work-dir".into(), environment.work_dir().into());
         }
-        if let Some(common) = self.execution.spawners.common_dir(self.state.spawner) {
-            more.insert("job-temp-dir".into(), text(common));
+        let execution = &self.execution;
+        match self.opened().and_then(Environment::remote_files) {
+            Some(files) => {
+                more.insert("job-temp-dir".into(), files.common().into());
+                more.insert("project-dir".into(), files.project().into());
+            }
+            None => {
+                if let Some(common) = execution.spawners.common_dir(self.state.spawner) {
+                    more.insert("job-temp-dir".into(), text(common));
+                }
+                more.insert("project-dir".into(), text(&execution.project_dir));
+            }
         }
-        more.insert("project-dir".into(), text(&self.execution.project_dir));
         more
     }
 }
 
 impl TaskHost for TaskSession {
-    fn environment(
-        &self,
-    ) -> Pin<Box<dyn Future<Output = Result<Environment, SpawnError>> + Send + '_>> {
+    fn environment(&self) -> TaskFuture<'_, Result<Environment, SpawnError>> {
         Box::pin(async {
             self.environment
                 .get_or_try_init(|| self.open())
@@ -322,12 +350,21 @@ impl TaskHost for TaskSession {
         self.directory.append(name)
     }
 
-    fn read(&self, name: &str) -> io::Result<File> {
-        self.directory.read(name)
+    fn read<'a>(
+        &'a self,
+        name: &'a str,
+        offset: u64,
+        length: u32,
+    ) -> TaskFuture<'a, io::Result<Vec<u8>>> {
+        Box::pin(self.directory.read(name, offset, length))
     }
 
-    fn artifacts(&self) -> io::Result<Vec<(String, u64)>> {
-        self.directory.artifacts()
+    fn size<'a>(&'a self, name: &'a str) -> TaskFuture<'a, io::Result<u64>> {
+        Box::pin(self.directory.size(name))
+    }
+
+    fn artifacts(&self) -> TaskFuture<'_, io::Result<Vec<(String, u64)>>> {
+        Box::pin(self.directory.artifacts())
     }
 
     fn case_started(&self, path: Vec<String>) {

@@ -53,7 +53,7 @@ const AFTER: &str = "after:";
 
 impl InstanceState {
     /// Returns the files from a cursor on, sorted by name, the last one first.
-    fn files_from(
+    async fn files_from(
         &mut self,
         task: Option<&str>,
         cursor: Option<String>,
@@ -66,20 +66,20 @@ impl InstanceState {
             return Ok(std::mem::take(&mut unread.files));
         }
         let last = cursor.as_deref().map(last_of_page).transpose()?;
-        let mut files = self.list_artifacts_of(&POWER, task)?;
+        let mut files = self.list_artifacts_of(&POWER, task).await?;
         files.retain(|(name, _)| last.is_none_or(|last| name.as_str() > last));
         files.reverse();
         Ok(files)
     }
 
     /// Returns a page of the list of a task's files.
-    pub(crate) fn artifact_page(
+    pub(crate) async fn artifact_page(
         &mut self,
         task: Option<String>,
         cursor: Option<String>,
     ) -> Result<ArtifactPage, Error> {
         self.permit(&POWER)?;
-        let files = self.files_from(task.as_deref(), cursor);
+        let files = self.files_from(task.as_deref(), cursor).await;
         self.take_away::<UnreadFiles>();
         let mut files = files?;
         let rest = files.len().saturating_sub(ARTIFACT_PAGE.most);
@@ -112,8 +112,8 @@ mod tests {
     use super::*;
     use crate::powers::testing::{FakeTask, instance_of};
 
-    #[test]
-    fn long_list_comes_in_pages() {
+    #[tokio::test]
+    async fn long_list_comes_in_pages() {
         let task = Arc::new(FakeTask::default());
         let files: Vec<(String, u64)> = (0..10_000)
             .map(|number: u64| (format!("{number:05}"), number))
@@ -122,7 +122,7 @@ mod tests {
         let mut store = instance_of(World::Runner, &task);
         let (mut all, mut sizes, mut cursor) = (Vec::new(), Vec::new(), None);
         loop {
-            let page = store.data_mut().artifact_page(None, cursor).unwrap();
+            let page = store.data_mut().artifact_page(None, cursor).await.unwrap();
             sizes.push(page.entries.len());
             all.extend(page.entries);
             // Files that appear meanwhile are not in the pages of the first list.
@@ -136,41 +136,42 @@ mod tests {
         assert_eq!(all, files);
     }
 
-    #[test]
-    fn earlier_cursor_goes_on_after_its_page() {
+    #[tokio::test]
+    async fn earlier_cursor_goes_on_after_its_page() {
         let task = Arc::new(FakeTask::default());
         let files = ["a", "b", "c"].map(|name| (name.to_owned(), 1));
         task.files.lock().unwrap().extend(files);
         let mut store = instance_of(World::Runner, &task);
-        let page = store.data_mut().artifact_page(None, Some("after:a".into()));
+        let after = Some("after:a".into());
+        let page = store.data_mut().artifact_page(None, after).await;
         let entries = page.unwrap().entries.into_iter();
         let names: Vec<String> = entries.map(|(name, _)| name).collect();
         assert_eq!(names, ["b", "c"]);
         for wrong in ["", "a", "after:", "after:../a"] {
             let refused = store.data_mut().artifact_page(None, Some(wrong.into()));
-            assert_eq!(refused.unwrap_err().code, "invalid", "{wrong}");
+            assert_eq!(refused.await.unwrap_err().code, "invalid", "{wrong}");
         }
     }
 
-    #[test]
-    fn next_task_of_an_instance_does_not_see_the_list_of_the_earlier_one() {
+    #[tokio::test]
+    async fn next_task_of_an_instance_does_not_see_the_list_of_the_earlier_one() {
         let task = Arc::new(FakeTask::default());
         let files = (0..5000).map(|number: u64| (format!("{number:05}"), 1));
         task.files.lock().unwrap().extend(files);
         let mut store = instance_of(World::Runner, &task);
-        let page = store.data_mut().artifact_page(None, None);
+        let page = store.data_mut().artifact_page(None, None).await;
         let cursor = page.unwrap().cursor;
         task.files.lock().unwrap().clear();
         store.data_mut().refill();
-        let page = store.data_mut().artifact_page(None, cursor);
+        let page = store.data_mut().artifact_page(None, cursor).await;
         assert!(page.unwrap().entries.is_empty());
     }
 
-    #[test]
-    fn runner_names_no_task() {
+    #[tokio::test]
+    async fn runner_names_no_task() {
         let task = Arc::new(FakeTask::default());
         let mut store = instance_of(World::Runner, &task);
         let refused = store.data_mut().artifact_page(Some("1-x".into()), None);
-        assert_eq!(refused.unwrap_err().code, "not-permitted");
+        assert_eq!(refused.await.unwrap_err().code, "not-permitted");
     }
 }

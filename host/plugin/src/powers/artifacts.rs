@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::contract::convert::{error, io_error};
 use crate::contract::data::Error;
@@ -11,8 +12,10 @@ use crate::contract::limits::ARTIFACT_READ;
 use crate::contract::world::World;
 use crate::instance::state::{InstanceState, PowerState};
 use crate::powers::descriptor::Power;
-use crate::powers::files::{checked_name, file_error, read_at};
+use crate::powers::files::{checked_name, file_error};
+use crate::powers::task::TaskHost;
 use persea_model::names::{TEST_RESULTS, is_artifact_name, task_directory};
+use persea_system::bounded_read;
 use persea_system::directory_handle::DirectoryHandle;
 
 pub(crate) static POWER: Power = Power {
@@ -64,19 +67,46 @@ impl JobFiles {
     }
 }
 
+/// A file of a task, as far as a plugin reads it.
+enum ReadFile<'a> {
+    /// Of any task of the job, for a result format.
+    Open(File),
+    /// Of the task of the call.
+    Own(Arc<dyn TaskHost>, &'a str),
+}
+
+impl ReadFile<'_> {
+    async fn part(&self, offset: u64, length: u32) -> io::Result<Vec<u8>> {
+        match self {
+            Self::Open(file) => bounded_read::part(file, offset, length),
+            Self::Own(host, name) => host.read(name, offset, length).await,
+        }
+    }
+
+    async fn size(&self) -> io::Result<u64> {
+        match self {
+            Self::Open(file) => Ok(file.metadata()?.len()),
+            Self::Own(host, name) => host.size(name).await,
+        }
+    }
+}
+
 impl InstanceState {
-    /// Opens a file of a task for reading.
-    fn artifact(&mut self, task: Option<&str>, name: &str) -> Result<File, Error> {
+    /// Finds a file of a task for reading.
+    fn artifact<'a>(&mut self, task: Option<&str>, name: &'a str) -> Result<ReadFile<'a>, Error> {
         self.permit(&POWER)?;
         checked_name(name)?;
-        let file = match self.power_mut::<JobFiles>() {
-            Some(files) => files.open(named(task)?, name),
+        match self.power_mut::<JobFiles>() {
+            Some(files) => {
+                let file = files.open(named(task)?, name);
+                let file = file.map_err(|failure| file_error(name, &failure))?;
+                Ok(ReadFile::Open(file))
+            }
             None => {
                 is_own(task)?;
-                self.task(&POWER)?.host.read(name)
+                Ok(ReadFile::Own(Arc::clone(&self.task(&POWER)?.host), name))
             }
-        };
-        file.map_err(|failure| file_error(name, &failure))
+        }
     }
 
     /// Appends bytes to a file of the current task.
@@ -88,7 +118,7 @@ impl InstanceState {
     }
 
     /// Reads a piece of a file of a task.
-    pub(crate) fn read_artifact(
+    pub(crate) async fn read_artifact(
         &mut self,
         task: Option<&str>,
         name: &str,
@@ -96,19 +126,27 @@ impl InstanceState {
         length: u32,
     ) -> Result<Vec<u8>, Error> {
         let file = self.artifact(task, name)?;
-        read_at(&file, offset, length, &ARTIFACT_READ).map_err(|failure| file_error(name, &failure))
+        let most = u32::try_from(ARTIFACT_READ.most).unwrap_or(u32::MAX);
+        let _busy = self.idle.busy();
+        let part = file.part(offset, length.min(most)).await;
+        part.map_err(|failure| file_error(name, &failure))
     }
 
     /// Returns the size of a file of a task, in bytes.
-    pub(crate) fn artifact_size(&mut self, task: Option<&str>, name: &str) -> Result<u64, Error> {
-        let meta = self.artifact(task, name)?.metadata();
-        meta.map(|meta| meta.len())
-            .map_err(|failure| io_error(name, &failure))
+    pub(crate) async fn artifact_size(
+        &mut self,
+        task: Option<&str>,
+        name: &str,
+    ) -> Result<u64, Error> {
+        let file = self.artifact(task, name)?;
+        let _busy = self.idle.busy();
+        let size = file.size().await;
+        size.map_err(|failure| file_error(name, &failure))
     }
 
     /// Returns the names and sizes of the files of a task, sorted by name, for the power
     /// `artifact-list`.
-    pub(crate) fn list_artifacts_of(
+    pub(crate) async fn list_artifacts_of(
         &mut self,
         power: &Power,
         task: Option<&str>,
@@ -118,7 +156,9 @@ impl InstanceState {
             Some(files) => files.list(named(task)?),
             None => {
                 is_own(task)?;
-                let files = self.task(power)?.host.artifacts();
+                let host = Arc::clone(&self.task(power)?.host);
+                let _busy = self.idle.busy();
+                let files = host.artifacts().await;
                 files.map_err(|failure| io_error("the directory of the task", &failure))
             }
         }

@@ -11,7 +11,7 @@ use crate::error::PluginError;
 use crate::instance::failure::answered_error;
 use crate::instance::state::{InstanceState, PowerState};
 use crate::powers::descriptor::Power;
-use crate::powers::task::TaskHost;
+use crate::powers::task::{TaskFuture, TaskHost};
 use persea_model::{Attributes, Outcome, Task};
 
 pub(crate) static POWER: Power = Power {
@@ -45,7 +45,7 @@ pub trait BatchHost: Send + Sync {
     fn next(&self) -> NextBatchTask<'_>;
 
     /// Ends the task that was started last.
-    fn finish(&self, outcome: Result<Outcome, PluginError>);
+    fn finish(&self, outcome: Result<Outcome, PluginError>) -> TaskFuture<'_, ()>;
 }
 
 /// The batch of one instance.
@@ -97,7 +97,10 @@ impl InstanceState {
     }
 
     /// Ends the task that was started last.
-    pub(crate) fn end_task(&mut self, outcome: Result<data::Outcome, Error>) -> Result<(), Error> {
+    pub(crate) async fn end_task(
+        &mut self,
+        outcome: Result<data::Outcome, Error>,
+    ) -> Result<(), Error> {
         let context = Arc::clone(&self.context);
         let batch = self.batch()?;
         if !std::mem::take(&mut batch.has_task) {
@@ -109,7 +112,9 @@ impl InstanceState {
             }
             Err(error) => Err(answered_error(&context.label, error)),
         };
-        batch.host.finish(outcome);
+        let host = Arc::clone(&batch.host);
+        let _busy = self.idle.busy();
+        host.finish(outcome).await;
         Ok(())
     }
 }

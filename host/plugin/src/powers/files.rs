@@ -2,12 +2,12 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt as _;
 
 use crate::contract::convert::{error, io_error};
 use crate::contract::data::Error;
 use crate::contract::limits::ContractLimit;
 use persea_model::names::is_artifact_name;
+use persea_system::bounded_read;
 
 /// Reads up to `length` bytes of an ordinary file from `offset`; fewer only at the file's end, and
 /// at most what the limit of a read allows.
@@ -17,21 +17,8 @@ pub(crate) fn read_at(
     length: u32,
     most: &ContractLimit,
 ) -> io::Result<Vec<u8>> {
-    let size = file.metadata()?.len();
-    let length = u64::from(length).min(most.most as u64);
-    let length = length.min(size.saturating_sub(offset));
-    let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
-    let mut filled = 0;
-    while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-        match file.read_at(rest, offset + filled as u64) {
-            Ok(0) => break,
-            Ok(read) => filled += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    bytes.truncate(filled);
-    Ok(bytes)
+    let most = u32::try_from(most.most).unwrap_or(u32::MAX);
+    bounded_read::part(file, offset, length.min(most))
 }
 
 /// Checks that a name from a plugin can be the name of a task's file.

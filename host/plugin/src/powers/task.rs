@@ -19,12 +19,13 @@ use crate::powers::descriptor::Power;
 use persea_model::Case;
 use persea_spawner::{Environment, QueuedProcess, SpawnError};
 
+/// The answer of a [`TaskHost`] that may have to ask another host.
+pub type TaskFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
 /// A task, as far as its plugin may act on it. Implemented by the job.
 pub trait TaskHost: Send + Sync {
     /// Returns the task's environment, which the first call makes.
-    fn environment(
-        &self,
-    ) -> Pin<Box<dyn Future<Output = Result<Environment, SpawnError>> + Send + '_>>;
+    fn environment(&self) -> TaskFuture<'_, Result<Environment, SpawnError>>;
 
     /// Whether the environment isolates: the host gives it no file of this machine.
     fn is_isolated(&self) -> bool;
@@ -34,20 +35,30 @@ pub trait TaskHost: Send + Sync {
     fn queued_process(&self) -> Option<&QueuedProcess>;
 
     /// Returns the path at which the task's processes find a file of the task's directory, which is
-    /// made if it does not exist. The host must not open it: a process may have put a link there.
+    /// made if it does not exist. The host must not open it: a process may have put a link there,
+    /// and it may be on another host.
     /// `name` is a checked artifact name, here and below.
     fn file(&self, name: &str) -> io::Result<PathBuf>;
 
     /// Opens a file of the task's directory for appending. It is an ordinary file, and no link.
     fn append(&self, name: &str) -> io::Result<File>;
 
-    /// Opens a file of the task's directory for reading. It is an ordinary file, and no link.
-    fn read(&self, name: &str) -> io::Result<File>;
+    /// Reads up to `length` bytes of a file of the task's directory from `offset`; fewer only at
+    /// its end. It is an ordinary file, and no link.
+    fn read<'a>(
+        &'a self,
+        name: &'a str,
+        offset: u64,
+        length: u32,
+    ) -> TaskFuture<'a, io::Result<Vec<u8>>>;
+
+    /// Returns the size of a file that [`Self::read`] reads, in bytes.
+    fn size<'a>(&'a self, name: &'a str) -> TaskFuture<'a, io::Result<u64>>;
 
     /// Returns the name and the size of each ordinary file of the task's directory, sorted by name:
-    /// the files with an artifact name that [`Self::read`] opens. Links are not followed. A
+    /// the files with an artifact name that [`Self::read`] reads. Links are not followed. A
     /// directory that does not exist has no files.
-    fn artifacts(&self) -> io::Result<Vec<(String, u64)>>;
+    fn artifacts(&self) -> TaskFuture<'_, io::Result<Vec<(String, u64)>>>;
 
     /// Reports that a case is running. The path has 1 to 64 names, of at most 4 KiB together. The
     /// case ends with [`Self::case_finished`], or else with the task. A path may be started again.

@@ -20,7 +20,7 @@ use crate::instance::grants::Grants;
 use crate::instance::log::{Log, LogLevel};
 use crate::instance::memory::JobMemory;
 use crate::instance::state::InstanceState;
-use crate::powers::task::{Starting, TaskHost, TaskPower};
+use crate::powers::task::{Starting, TaskFuture, TaskHost, TaskPower};
 use persea_config::{Config, UserDirs};
 use persea_model::Case;
 use persea_spawner::{Environment, QueuedProcess, SpawnError};
@@ -58,12 +58,21 @@ impl TaskHost for FakeTask {
         tempfile::tempfile()
     }
 
-    fn read(&self, _name: &str) -> io::Result<File> {
-        Err(io::ErrorKind::NotFound.into())
+    fn read<'a>(
+        &'a self,
+        _name: &'a str,
+        _offset: u64,
+        _length: u32,
+    ) -> TaskFuture<'a, io::Result<Vec<u8>>> {
+        Box::pin(async { Err(io::ErrorKind::NotFound.into()) })
     }
 
-    fn artifacts(&self) -> io::Result<Vec<(String, u64)>> {
-        Ok(self.files.lock().unwrap().clone())
+    fn size<'a>(&'a self, _name: &'a str) -> TaskFuture<'a, io::Result<u64>> {
+        Box::pin(async { Err(io::ErrorKind::NotFound.into()) })
+    }
+
+    fn artifacts(&self) -> TaskFuture<'_, io::Result<Vec<(String, u64)>>> {
+        Box::pin(async { Ok(self.files.lock().unwrap().clone()) })
     }
 
     fn case_started(&self, path: Vec<String>) {

@@ -61,7 +61,7 @@ impl Environment {
     pub(super) fn start_of(&self, command: Command, quiet: bool) -> Start {
         Start {
             limits: self.inner.limits.of_each_process().map(Box::new),
-            ..command.into_start(quiet)
+            ..self.translate(command).into_start(quiet)
         }
     }
 }

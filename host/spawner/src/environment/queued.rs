@@ -191,7 +191,9 @@ impl QueuedProcess {
     ) -> Result<(Id, oneshot::Receiver<Reply>), SpawnError> {
         let (started, on_start) = (Arc::clone(&self.started), Arc::clone(&self.on_start));
         self.environment.channel().start_queued(
-            command.into_queued_start(queue_position),
+            self.environment
+                .translate(command)
+                .into_queued_start(queue_position),
             Box::new(move || {
                 started.store(true, Ordering::Release);
                 on_start();

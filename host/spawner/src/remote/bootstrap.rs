@@ -47,10 +47,21 @@ pub(super) fn keeper(random: &str, length: usize, lease: Duration) -> String {
 
 /// The script that runs a helper which is in this directory, after a marked line.
 pub(super) fn helper(random: &str, directory: &str) -> String {
+    let guard = format!("{} 0 \"$d/helper\"", persea_helper::GUARD_ARGUMENT);
+    run(random, directory, &guard)
+}
+
+/// The script that receives the project, after a marked line.
+pub(super) fn project(random: &str, directory: &str, lease: Duration) -> String {
+    let lease = lease.as_millis();
+    let arguments = format!("{} {lease}", persea_helper::PROJECT_ARGUMENT);
+    run(random, directory, &arguments)
+}
+
+fn run(random: &str, directory: &str, arguments: &str) -> String {
     format!(
         "m={PREFIX}; m=${{m}}{random}; d=\"{directory}\"; echo; echo \"$m\"; \
-         exec \"$d/helper\" {} 0 \"$d/helper\"",
-        persea_helper::GUARD_ARGUMENT
+         exec \"$d/helper\" {arguments}"
     )
 }
 
@@ -67,7 +78,11 @@ mod tests {
     #[test]
     fn scripts_need_no_quoting_and_hide_their_marker() {
         let lease = Duration::from_secs(30);
-        for script in [keeper("1234", 99, lease), helper("1234", "/tmp/persea-x")] {
+        for script in [
+            keeper("1234", 99, lease),
+            helper("1234", "/tmp/persea-x"),
+            project("1234", "/tmp/persea-x", lease),
+        ] {
             assert!(!script.contains(['\'', '\\', '!', '\n']), "{script}");
             assert!(!script.contains(&marker("1234")), "{script}");
         }

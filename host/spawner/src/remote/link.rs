@@ -1,6 +1,8 @@
 //! Owns one connection to a host: it is made, kept, made again after a loss, and given up if the
 //! host stays away. Does not know which slots use it.
 
+pub(super) mod place;
+
 use std::io::{self, PipeReader, PipeWriter};
 use std::os::fd::OwnedFd;
 use std::process::{Child, Command, Stdio};
@@ -10,10 +12,11 @@ use std::time::Duration;
 use rustix::process::Pid;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::unix::pipe;
-use tokio::sync::{Mutex, Notify, watch};
+use tokio::sync::{Mutex, Notify, OnceCell, watch};
 use tokio::task::JoinHandle;
 
 use super::bootstrap;
+use super::proof::Proof;
 use crate::SpawnError;
 use crate::channel::doubt::AskLost;
 use crate::channel::pipe::Pipe;
@@ -21,6 +24,8 @@ use crate::launch::children;
 use crate::launch::last_words::LastWords;
 use crate::launch::marker::{MarkedLines, NoLine};
 use crate::lease;
+use crate::project::Project;
+use place::FilesPlace;
 
 /// The pauses between attempts to connect again. The host is given up after the last one.
 const PAUSES: [Duration; 4] = [
@@ -208,10 +213,14 @@ impl Link {
 
 /// An open connection, with the helper's program on the other side.
 pub(super) struct Connection {
+    host: Arc<str>,
     route: Arc<dyn Route>,
+    setup: Arc<Setup>,
     id: String,
     /// The directory of the helper on the other host.
     directory: String,
+    /// Where the host has the files of the job, once that is known.
+    files: OnceCell<FilesPlace>,
     closing: Arc<Notify>,
     ended: watch::Receiver<bool>,
 }
@@ -240,7 +249,7 @@ impl Connection {
         let mut command = route.keeper(&id, &script)?;
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let child = children::start(&mut command, &[]).map_err(|error| failed(&error))?;
-        let mut master = Master::new(child, format!("{}/{host}", route.program()));
+        let mut master = RouteProcess::new(child, format!("{}/{host}", route.program()));
         let greeting = async {
             let (mut to, mut lines) = master.streams(&bootstrap::marker(&id))?;
             let directory = greet(&mut to, &mut lines, setup.helper).await?;
@@ -268,9 +277,12 @@ impl Connection {
         );
         tokio::spawn(keeping);
         Ok(Connection {
+            host,
             route,
+            setup,
             id,
             directory,
+            files: OnceCell::new(),
             closing,
             ended,
         })
@@ -283,6 +295,27 @@ impl Connection {
     /// The helper's directory on the other host.
     pub(super) fn directory(&self) -> &str {
         &self.directory
+    }
+
+    /// Returns where the host has the files of the job. The first call finds that out, and sends
+    /// the project where they are not shared.
+    pub(super) async fn files(
+        &self,
+        project: &Arc<Project>,
+        proof: &Arc<Proof>,
+    ) -> Result<&FilesPlace, SpawnError> {
+        let find = || place::find(self, project, proof);
+        self.files.get_or_try_init(find).await
+    }
+
+    /// Starts the receiver of a project.
+    fn start_receiver(&self, random: &str) -> io::Result<RouteProcess> {
+        let script = bootstrap::project(random, &self.directory, self.setup.lease);
+        let mut command = self.route.guest(&self.id, &script);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let child = children::start(&mut command, &[])?;
+        let name = format!("{}/{}", self.route.program(), self.host);
+        Ok(RouteProcess::new(child, name))
     }
 
     /// Starts a helper, whose output begins behind the line with the marker.
@@ -306,7 +339,7 @@ impl Connection {
     }
 }
 
-/// Why a connection was not made.
+/// Why a program on the other side did not answer.
 enum Ungreeted {
     /// The spawner is being closed.
     Closing,
@@ -398,15 +431,16 @@ fn refusal(line: &str, lines: &MarkedLines<Pipe>) -> Ungreeted {
     })
 }
 
-/// The process that makes a connection.
-struct Master {
+/// A process of the route's program, of which the host has the streams: one that makes a
+/// connection, or one that uses it.
+struct RouteProcess {
     child: Child,
     /// Ends with the standard error of the process.
     end: JoinHandle<()>,
     words: LastWords,
 }
 
-impl Master {
+impl RouteProcess {
     fn new(mut child: Child, name: String) -> Self {
         let words = LastWords::quiet();
         let stderr = child.stderr.take().map(OwnedFd::from);
@@ -458,7 +492,7 @@ impl Master {
 /// Keeps a connection until it is closed or lost: renews the lease of the helper's directory, and
 /// with that notices when the other host does not answer.
 async fn keep(
-    master: Master,
+    master: RouteProcess,
     (mut to, mut from): (pipe::Sender, Pipe),
     duration: Duration,
     closing: Arc<Notify>,

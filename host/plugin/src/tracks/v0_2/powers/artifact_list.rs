@@ -15,7 +15,7 @@ import_bindings!(
         import persea:plugin/types@0.2.0;
         import persea:plugin/artifact-list@0.2.0;
     }",
-    { default: trappable }
+    { default: async | trappable }
 );
 
 /// Adds the interface to the linker of a component.
@@ -39,12 +39,12 @@ impl From<ArtifactPage> for Page {
 }
 
 impl wit::Host for InstanceState {
-    fn list_artifacts(
+    async fn list_artifacts(
         &mut self,
         task: Option<String>,
         cursor: Option<String>,
     ) -> wasmtime::Result<Result<Page, Error>> {
-        let page = self.artifact_page(task, cursor);
+        let page = self.artifact_page(task, cursor).await;
         Ok(page.map(Page::from).map_err(Into::into))
     }
 }

@@ -13,7 +13,7 @@ import_bindings!(
         import persea:plugin/types@0.2.0;
         import persea:plugin/artifacts@0.2.0;
     }",
-    { default: trappable }
+    { default: async | trappable }
 );
 
 /// Adds the interface to the linker of a component.
@@ -22,23 +22,29 @@ pub(super) fn link(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
 }
 
 impl wit::Host for InstanceState {
-    fn write(&mut self, name: String, bytes: Vec<u8>) -> wasmtime::Result<Result<(), Error>> {
+    async fn write(&mut self, name: String, bytes: Vec<u8>) -> wasmtime::Result<Result<(), Error>> {
         Ok(self.write_artifact(&name, &bytes).map_err(Into::into))
     }
 
-    fn read(
+    async fn read(
         &mut self,
         task: Option<String>,
         name: String,
         offset: u64,
         length: u32,
     ) -> wasmtime::Result<Result<Vec<u8>, Error>> {
-        let read = self.read_artifact(task.as_deref(), &name, offset, length);
+        let read = self
+            .read_artifact(task.as_deref(), &name, offset, length)
+            .await;
         Ok(read.map_err(Into::into))
     }
 
-    fn size(&mut self, task: Option<String>, name: String) -> wasmtime::Result<Result<u64, Error>> {
-        let size = self.artifact_size(task.as_deref(), &name);
+    async fn size(
+        &mut self,
+        task: Option<String>,
+        name: String,
+    ) -> wasmtime::Result<Result<u64, Error>> {
+        let size = self.artifact_size(task.as_deref(), &name).await;
         Ok(size.map_err(Into::into))
     }
 }

@@ -31,10 +31,12 @@ impl wit::Host for InstanceState {
         &mut self,
         outcome: types::Outcome,
     ) -> wasmtime::Result<Result<(), Error>> {
-        Ok(self.end_task(Ok(outcome.into())).map_err(Into::into))
+        let ended = self.end_task(Ok(outcome.into())).await;
+        Ok(ended.map_err(Into::into))
     }
 
     async fn fail_task(&mut self, reason: Error) -> wasmtime::Result<Result<(), Error>> {
-        Ok(self.end_task(Err(reason.into())).map_err(Into::into))
+        let ended = self.end_task(Err(reason.into())).await;
+        Ok(ended.map_err(Into::into))
     }
 }

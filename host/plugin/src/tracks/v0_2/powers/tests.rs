@@ -23,7 +23,7 @@ use crate::powers::cache::CachePower;
 use crate::powers::fetch::FetchPower;
 use crate::powers::monotonic_clock::CallClock;
 use crate::powers::report_output::{ReportPower, ReportTarget};
-use crate::powers::task::TaskHost;
+use crate::powers::task::{TaskFuture, TaskHost};
 use crate::powers::testing::{FakeTask, instance_of};
 use crate::powers::workspace::{WHOLE_PROJECT, Workspace, views};
 use crate::tracks::v0_2::bindings::types::Error;
@@ -43,7 +43,9 @@ impl BatchHost for FakeBatch {
         Box::pin(async { None })
     }
 
-    fn finish(&self, _: Result<Outcome, crate::error::PluginError>) {}
+    fn finish(&self, _: Result<Outcome, crate::error::PluginError>) -> TaskFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
 }
 
 /// Makes an instance of a role that has what every power acts on, so that nothing but the role can
@@ -117,12 +119,12 @@ async fn call_all(power: &Power, state: &mut InstanceState) -> Vec<Result<(), Er
             let is_format = state.context.world == Some(World::ResultFormat);
             let task = || is_format.then(|| "1-x".to_owned());
             let mut answers = vec![
-                answer(state.read(task(), "x".to_owned(), 0, 1)),
-                answer(state.size(task(), "x".to_owned())),
+                answer(state.read(task(), "x".to_owned(), 0, 1).await),
+                answer(state.size(task(), "x".to_owned()).await),
             ];
             // A format only reads, and has no task.
             if !is_format {
-                answers.push(answer(state.write("x".to_owned(), vec![1])));
+                answers.push(answer(state.write("x".to_owned(), vec![1]).await));
             }
             answers
         }
@@ -130,7 +132,7 @@ async fn call_all(power: &Power, state: &mut InstanceState) -> Vec<Result<(), Er
             use super::artifact_list::bindings::persea::plugin::artifact_list::Host as _;
             let is_format = state.context.world == Some(World::ResultFormat);
             let task = is_format.then(|| "1-x".to_owned());
-            vec![answer(state.list_artifacts(task, None))]
+            vec![answer(state.list_artifacts(task, None).await)]
         }
         "cases" => {
             use super::cases::bindings::persea::plugin::cases::Host as _;
