@@ -48,13 +48,16 @@ impl Resolver for Recipe {
             Err(error) => return not_found(error.message),
         }
         let bytes = workspace::read_to_end(reference, MAX_FILE)?;
+        // JSON with comments, or test data, is no mistake of somebody who wrote a recipe.
+        let broken = |why: String| match names_a_kind(&bytes) {
+            true => Resolution::corrupt(why),
+            false => Resolution::not_found(format!("{why}, and no \"kind\" is in it")),
+        };
         let text = match std::str::from_utf8(&bytes) {
             Ok(text) => text,
             Err(error) => {
                 let offset = error.valid_up_to();
-                return Ok(Resolution::corrupt(format!(
-                    "{reference}: byte {offset} is not UTF-8"
-                )));
+                return Ok(broken(format!("{reference}: byte {offset} is not UTF-8")));
             }
         };
         Ok(match recipe::read(text, RunnablePages::new())? {
@@ -64,10 +67,16 @@ impl Resolver for Recipe {
             }
             ReadOutcome::Invalid(why) => Resolution::corrupt(format!("{reference}: {why}")),
             ReadOutcome::NotJson { line, column, why } => {
-                Resolution::corrupt(format!("{reference}:{line}:{column}: {why}"))
+                broken(format!("{reference}:{line}:{column}: {why}"))
             }
         })
     }
+}
+
+/// Whether a text has the member that every recipe has.
+fn names_a_kind(text: &[u8]) -> bool {
+    let kind = b"\"kind\"";
+    text.windows(kind.len()).any(|part| part == kind)
 }
 
 export!(Recipe: resolver);
@@ -177,15 +186,26 @@ mod tests {
     }
 
     #[test]
+    fn broken_json_without_a_kind_is_not_found() {
+        let why = "r.json:1:3: key must be a string, and no \"kind\" is in it";
+        assert_eq!(
+            resolve_text("{ // a comment\n}"),
+            Resolution::not_found(why)
+        );
+        let why = "r.json: byte 1 is not UTF-8, and no \"kind\" is in it";
+        assert_eq!(resolve_text([b'[', 0xff]), Resolution::not_found(why));
+    }
+
+    #[test]
     fn malformed_recipe_is_corrupt_with_the_position() {
         let corrupt = |why: &str| Resolution::corrupt(why);
         assert_eq!(
-            resolve_text("[\n{]"),
-            corrupt("r.json:2:2: key must be a string")
+            resolve_text("[\n{\"kind\": \"tap\",]"),
+            corrupt("r.json:2:16: key must be a string")
         );
         assert_eq!(
-            resolve_text([b'[', 0xff]),
-            corrupt("r.json: byte 1 is not UTF-8")
+            resolve_text([&b"[\"kind\""[..], &[0xff]].concat()),
+            corrupt("r.json: byte 7 is not UTF-8")
         );
         let why = "r.json: [3].args[0]: expected a string, found a number";
         assert_eq!(
