@@ -112,7 +112,8 @@ pub(crate) fn build(task: &Task, reference: &CargoReference) -> Result<Build, Er
             .arg("LD_LIBRARY_PATH")
             .stdout(Output::file("library-path")),
     );
-    succeed("metadata", &metadata.wait()?, "metadata.log")?;
+    let shown = reference.shown("metadata");
+    succeed(&shown, &metadata.wait()?, "metadata.log")?;
     let metadata = files::whole("metadata", LONGEST)?;
     let metadata: Metadata = serde_json::from_slice(&metadata).map_err(|error| {
         let message = format!("`{cargo} metadata` printed no JSON of the known format: {error}");
@@ -124,7 +125,8 @@ pub(crate) fn build(task: &Task, reference: &CargoReference) -> Result<Build, Er
         Ok(_) => String::from_utf8_lossy(&files::whole("library-path", 1 << 20)?).into_owned(),
         Err(_) => String::new(),
     };
-    succeed("test --no-run", &test.wait()?, "build.log")?;
+    let shown = reference.shown("test --no-run");
+    succeed(&shown, &test.wait()?, "build.log")?;
     let messages = messages::read(&files::whole("build", LONGEST)?).map_err(|why| {
         let message = format!("`{cargo} test --no-run` printed {why}; is it a cargo?");
         Error::new("invalid", message)
@@ -133,15 +135,15 @@ pub(crate) fn build(task: &Task, reference: &CargoReference) -> Result<Build, Er
 }
 
 /// Checks how a command of cargo has ended.
-fn succeed(what: &str, exit: &Exit, log: &str) -> Result<(), Error> {
+fn succeed(shown: &str, exit: &Exit, log: &str) -> Result<(), Error> {
     if exit.success() {
         return Ok(());
     }
     let text = String::from_utf8_lossy(&files::whole(log, LONGEST)?).into_owned();
     let ended = persea_exec_command::describe_exit(exit);
     let message = match errors::summary(&text) {
-        Some(summary) => format!("{summary}; `cargo {what}` shows all"),
-        None => format!("`cargo {what}` {ended} without an error message"),
+        Some(summary) => format!("{summary}; `{shown}` shows all"),
+        None => format!("`{shown}` {ended} without an error message"),
     };
     Err(Error::new("failed", message))
 }

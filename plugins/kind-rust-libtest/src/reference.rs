@@ -75,6 +75,26 @@ const DOC: &str = "doc";
 const FILTER: &str = "filter";
 
 impl CargoReference {
+    /// A command of cargo for this reference, to be typed in the project's directory.
+    pub(crate) fn shown(&self, command: &str) -> String {
+        let mut shown = format!("cargo {command}");
+        if self.directory != "." {
+            let _ = write!(shown, " --manifest-path {}/Cargo.toml", self.directory);
+        }
+        if command != "metadata" {
+            let all = self
+                .shared
+                .iter()
+                .chain(&self.packages)
+                .chain(&self.targets);
+            for option in all {
+                shown.push(' ');
+                shown.push_str(option);
+            }
+        }
+        shown
+    }
+
     /// Parses a reference.
     ///
     /// # Errors

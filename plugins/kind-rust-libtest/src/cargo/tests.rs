@@ -118,7 +118,8 @@ fn failed_build_has_the_compilers_message() {
     };
     let _host = Host::new().processes(Processes::new(answer)).install();
     let error = built().unwrap_err();
-    let expected = "error[E1]: no (a.rs:1:2); `cargo test --no-run` shows all";
+    let expected = "error[E1]: no (a.rs:1:2); `cargo test --no-run --manifest-path a/Cargo.toml \
+                    --features=f --lib` shows all";
     assert_eq!(error.message, expected);
 }
 
