@@ -64,7 +64,7 @@ const CHECKS = {
     await page.getByRole('button', { name: 'Flaky 1' }).click();
     await page.getByRole('button', { name: 'first:flaky.sh' }).click();
     assert.equal(await page.locator('.attempts section').count(), 2);
-    await page.goto(`file://${small}#search=cases`);
+    await page.goto(`file://${small}#search=writes`);
     await page.getByRole('button', { name: 'second:cases.t' }).click();
     assert.match(await page.locator('.cases').first().innerText(), /FAIL.*writes/);
   },
@@ -94,8 +94,10 @@ const CHECKS = {
   async 'comparison names what is newly failed'(page) {
     await page.goto(`file://${small}`);
     await page.locator('input[type=file]').setInputFiles(fixed);
-    await page.getByRole('button', { name: 'newly failed 1' }).click();
-    assert.deepEqual(await page.locator('#list .name').allInnerTexts(), ['first:fails.sh']);
+    await page.getByRole('button', { name: 'newly failed 2' }).click();
+    assert.deepEqual(await page.locator('#list .name').allInnerTexts(), ['first:fails.sh', 'second:cases.t']);
+    await page.getByRole('button', { name: 'second:cases.t' }).click();
+    assert.deepEqual(await page.locator('.cases strong').allInnerTexts(), [' newly failed']);
     await page.locator('input[type=file]').setInputFiles(small);
     await page.getByRole('button', { name: 'still failing 2' }).waitFor();
     await page.locator('input[type=file]').setInputFiles(__filename);

@@ -71,6 +71,10 @@ echo '{"kind": "tap", "uri": "cases.t"}' >cases.json
 echo '{"kind": "exec-test", "uri": "passes.sh", "identifier": "waits", "needs": ["cases.t"]}' >waits.json
 run small --retries 1 --job job.toml
 printf '#!/bin/sh\nexit 0\n' >fails.sh
+# Another case of the same test fails.
+script cases.t <<'END'
+printf '1..3\nnot ok 1 - reads\nok 2 - writes\n# Subtest: deep\n    ok 1 - dives\n    1..1\nok 3 - deep\n'
+END
 run fixed --job job.toml
 # A job as large as those that the page must be quick for.
 python3 - >many.json <<'END'

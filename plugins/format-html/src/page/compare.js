@@ -22,8 +22,8 @@ function parseOther(text) {
   }
   const results = JSON.parse(text);
   if (!Array.isArray(results.tests)) throw new Error('it has no tests');
-  const tests = results.tests.map(({ name, id, status, time_elapsed: time }) =>
-    ({ name, id: id ?? name, status, time: time ?? 0 }));
+  const tests = results.tests.map(({ name, id, status, time_elapsed: time, cases, cases_left_out }) =>
+    ({ name, id: id ?? name, status, time: time ?? 0, cases, cases_left_out }));
   return { name: results.job_id ?? 'another job', tests, key: nameInId };
 }
 
@@ -34,15 +34,30 @@ function compareWith(read) {
     const old = before.get(read.key(test));
     before.delete(read.key(test));
     test.before = old ?? null;
+    markCases(test, old);
     test.change = changeOf(test, old);
   }
   other = { name: read.name, gone: [...before.values()] };
 }
 
+/** Marks the failed cases of a test that did not fail before. */
+function markCases(test, old) {
+  const before = new Map((old?.cases ?? []).map(({ path, status }) => [path.join('\0'), status]));
+  for (const one of test.cases ?? []) {
+    const status = before.get(one.path.join('\0'));
+    // A case that the other job left out may have failed there.
+    const isUnknown = status === undefined && (!old || old.cases_left_out > 0);
+    one.isNewlyFailed = !isGood(one.status) && !isUnknown && (status === undefined || isGood(status));
+  }
+}
+
 function changeOf(test, old) {
   const good = isGood(test.status);
   if (!old) return good ? 'new' : 'newly-failed';
-  if (!good) return isGood(old.status) ? 'newly-failed' : 'still-failing';
+  if (!good) {
+    const isNew = isGood(old.status) || (test.cases ?? []).some((one) => one.isNewlyFailed);
+    return isNew ? 'newly-failed' : 'still-failing';
+  }
   if (!isGood(old.status)) return 'fixed';
   // Less than that is noise on most machines.
   if (test.time > 1.5 * old.time && test.time - old.time > 0.5) return 'slower';
@@ -72,7 +87,8 @@ function compareTool() {
     type: 'file', accept: '.html,.json', onchange: () => input.files[0] && openOther(input.files[0]),
   });
   const gone = other && other.gone.length > 0 &&
-    make('span', { class: 'quiet' }, `${counted(other.gone.length, 'test', 'tests')} of it are gone`);
+    make('span', { class: 'quiet' },
+      `${counted(other.gone.length, 'test of it is', 'tests of it are')} gone`);
   return make('div', { class: 'tools', id: 'compare' },
     make('label', null, other ? `Compared with ${other.name}; another:` : 'Compare with another job:', input),
     gone || null);

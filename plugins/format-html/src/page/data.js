@@ -30,7 +30,8 @@ function prepare(data) {
   data.tests.forEach((test, place) => {
     test.place = place;
     const tags = Object.entries(test.tags ?? {}).flatMap(([tag, values]) => [tag, ...(values ?? [])]);
-    test.text = [test.name, test.id, test.kind, test.reason, test.suite, test.variant, ...tags]
+    const cases = (test.cases ?? []).flatMap(({ path, reason }) => [path.join(' > '), reason]);
+    test.text = [test.name, test.id, test.kind, test.reason, test.suite, test.variant, ...tags, ...cases]
       .filter(Boolean).join('\n').toLowerCase();
   });
   data.tally = new Map();

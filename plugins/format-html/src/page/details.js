@@ -52,6 +52,7 @@ function hasBad(group) {
 function tree(group) {
   const leaves = group.cases.map((one) => make('li', null, statusText(one.status), ' ',
     one.path.at(-1), one.time === undefined ? null : ` (${duration(one.time)})`,
+    one.isNewlyFailed && make('strong', null, ' newly failed'),
     one.reason && make('div', { class: 'reason' }, one.reason)));
   const groups = [...group.groups].map(([name, inner]) => make('li', null,
     make('details', { open: hasBad(inner) }, make('summary', null, name), tree(inner))));

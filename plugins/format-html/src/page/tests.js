@@ -56,7 +56,7 @@ function testsView() {
     make('option', { value: key, selected: shown.sort === key }, title));
   const search = make('input', {
     type: 'search', id: 'search', value: shown.search, 'aria-label': 'Search',
-    placeholder: 'Search names, reasons, tags; -word leaves out',
+    placeholder: 'Search names, cases, reasons, tags; -word leaves out',
     oninput: (event) => {
       rowLimit = PAGE;
       show({ search: event.target.value });
