@@ -16,6 +16,7 @@ mod config;
 mod context;
 mod doctor;
 mod execution;
+mod filters;
 mod limits;
 mod list;
 mod listing;

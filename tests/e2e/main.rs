@@ -25,6 +25,7 @@ mod containers;
 mod contract;
 mod endings;
 mod environments;
+mod filters;
 mod grants;
 mod graph;
 #[path = "../hostile/mod.rs"]

@@ -191,7 +191,7 @@ fn run_again_command_runs_only_the_failures() {
         .code(2);
     assert!(
         ran.stderr
-            .contains("the references have no test that failed in the earlier job"),
+            .contains("failed in the earlier job and is not among the tests"),
         "{ran}"
     );
     fixture.run(&["run", "/bin/true"]).code(0);

@@ -63,6 +63,9 @@ pub struct ChangedSetting {
     pub recorded: String,
 }
 
+/// The recorded values of settings with their origins, by name.
+type Recorded = BTreeMap<String, (Value, Origin)>;
+
 impl Config {
     /// The settings of a job: its recorded values with their origins, except for `secret` ones,
     /// which are not recorded. What the command line of this host sets wins where it may be
@@ -76,7 +79,32 @@ impl Config {
         origins: &BTreeMap<String, String>,
         secret: &[String],
     ) -> Result<Self, ChangedSetting> {
-        let mut values: BTreeMap<String, (Value, Origin)> = recorded
+        self.with_recorded(recorded, origins, secret, is_changed)
+    }
+
+    /// The settings of an earlier job, for a new one: as [`Self::resumed`], but the command line of
+    /// this host may change every setting.
+    pub fn again(
+        &self,
+        recorded: impl Iterator<Item = (String, Value)>,
+        origins: &BTreeMap<String, String>,
+        secret: &[String],
+    ) -> Self {
+        let wins = |_: &Recorded, _: &str, _: &Value, origin: &Origin| {
+            Ok::<bool, std::convert::Infallible>(*origin == Origin::CommandLine)
+        };
+        let Ok(config) = self.with_recorded(recorded, origins, secret, wins);
+        config
+    }
+
+    fn with_recorded<E>(
+        &self,
+        recorded: impl Iterator<Item = (String, Value)>,
+        origins: &BTreeMap<String, String>,
+        secret: &[String],
+        wins: impl Fn(&Recorded, &str, &Value, &Origin) -> Result<bool, E>,
+    ) -> Result<Self, E> {
+        let mut values: Recorded = recorded
             .map(|(name, value)| {
                 let origin = origins.get(&name).map(String::as_str);
                 let origin = origin.map_or(Origin::Default, Origin::of_record);
@@ -85,7 +113,7 @@ impl Config {
             .collect();
         for (name, value, origin) in self.iter() {
             let is_secret = secret.iter().any(|secret| secret == name);
-            if is_secret || is_changed(&values, name, value, origin)? {
+            if is_secret || wins(&values, name, value, origin)? {
                 values.insert(name.to_owned(), (value.clone(), origin.clone()));
             }
         }
@@ -98,7 +126,7 @@ impl Config {
 
 /// Whether the command line changes a setting.
 fn is_changed(
-    recorded: &BTreeMap<String, (Value, Origin)>,
+    recorded: &Recorded,
     name: &str,
     value: &Value,
     origin: &Origin,
@@ -153,6 +181,28 @@ mod tests {
         assert_eq!(both.raw("token"), Some(&json!("secret")));
         let variable = Origin::Environment("PERSEA_A__B".into());
         assert_eq!(Origin::of_record(&variable.record().unwrap()), variable);
+    }
+
+    #[test]
+    fn command_line_of_a_new_job_changes_recorded_settings() {
+        let mut before = Config::default();
+        before.set_option(settings::RUN_SPAWNER, "sandbox");
+        before.set_option(settings::RUN_RETRIES, 3);
+        let mut now = Config::default();
+        now.set_option(settings::RUN_SPAWNER, "process");
+        now.set(
+            settings::RUN_RETRIES.name(),
+            json!(1),
+            Origin::File("/f".into()),
+        );
+        let recorded = before.iter();
+        let recorded = recorded.map(|(name, value, _)| (name.to_owned(), value.clone()));
+        let again = now.again(recorded, &BTreeMap::new(), &[]);
+        assert_eq!(
+            again.raw(settings::RUN_SPAWNER.name()),
+            Some(&json!("process"))
+        );
+        assert_eq!(again.get(settings::RUN_RETRIES), 3);
     }
 
     #[test]

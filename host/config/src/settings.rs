@@ -205,6 +205,8 @@ settings! {
     RUN_BATCHES: Flag = "run.batches", true, Any;
     /// plan the job, but cancel every task instead of running it
     RUN_DRY_RUN_ENABLED: Flag = "run.dry_run.enabled", false, Any;
+    /// filters of the tests that are left out, such as `tag(slow)`
+    RUN_EXCLUDE: Texts = "run.exclude", &[], Any;
     /// whether a test that ends CANCEL makes the exit code 1 (`fail`); the exit code of a job that
     /// starts no test is 2 in any case
     RUN_EXIT_CANCELLED: Choice<Verdict> = "run.exit.cancelled", Verdict::Pass, Any;
@@ -212,6 +214,9 @@ settings! {
     RUN_EXIT_EMPTY: Choice<Verdict> = "run.exit.empty", Verdict::Pass, Any;
     /// start no more tasks after the first failure (`true`), or after this number of failures
     RUN_FAILFAST: Failures = "run.failfast", None, Any;
+    /// filters that choose the tests, such as `kind(pytest) & !name(~net)`; a test for which one of
+    /// them holds is chosen. If empty, all tests are
+    RUN_FILTER: Texts = "run.filter", &[], Any;
     /// format of task ids, made of {index}, {suite}, {kind}, {name} and {variant}; if not set,
     /// {suite}-{index}-{name};{variant} without the parts that a task does not have
     RUN_ID_FORMAT: Maybe<IdFormat> = "run.id_format", (), Any;

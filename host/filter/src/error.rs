@@ -23,7 +23,10 @@ pub enum FilterFault {
     #[error("expected {0}")]
     Expected(String),
     /// There is no such condition.
-    #[error("there is no condition `{0}`; the conditions are {names}", names = ConditionName::all())]
+    #[error(
+        "there is no condition `{0}`; the conditions are {names}",
+        names = ConditionName::all()
+    )]
     UnknownCondition(String),
     /// The condition needs an argument.
     #[error("`{0}` needs an argument, such as `{0}({example})`", example = .0.example())]
@@ -47,6 +50,10 @@ pub enum FilterFault {
     #[error("the regular expression is wrong: {0}")]
     Regex(String),
     /// There are too many parentheses or bytes.
-    #[error("longer than {} KiB, or deeper than {} parentheses", crate::LONGEST >> 10, crate::DEEPEST)]
+    #[error(
+        "longer than {} KiB, or deeper than {} parentheses",
+        crate::LONGEST >> 10,
+        crate::DEEPEST
+    )]
     TooLarge,
 }

@@ -213,7 +213,9 @@ fn large_filter_is_an_error() {
 proptest! {
     /// Any text is a filter or an error at a place in it.
     #[test]
-    fn fault_lies_in_the_filter(text in "[ ()!&|~=/\"\\\\a-e*?ü]{0,40}|(name|tag|all|not)\\(.{0,20}") {
+    fn fault_lies_in_the_filter(
+        text in "[ ()!&|~=/\"\\\\a-e*?ü]{0,40}|(name|tag|all|not)\\(.{0,20}",
+    ) {
         if let Err(error) = Filter::parse(&text) {
             prop_assert!(text.get(error.span).is_some());
         }
@@ -225,7 +227,8 @@ proptest! {
         let quoted = text.replace('\\', "\\\\").replace('"', "\\\"");
         let filter = Filter::parse(&format!("name(=\"{quoted}\")")).unwrap();
         let runnable = Runnable::default();
-        let test = |name| filter.matches(&TestFacts { name, title: "", runnable: &runnable, last: None });
+        let (title, runnable, last) = ("", &runnable, None);
+        let test = |name| filter.matches(&TestFacts { name, title, runnable, last });
         prop_assert!(test(&text));
         let longer = format!("{text}.");
         prop_assert!(!test(&longer));

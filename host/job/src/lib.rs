@@ -13,7 +13,7 @@ mod results;
 mod undo;
 
 use std::borrow::Cow;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -27,22 +27,26 @@ pub use input::resolve::{Answer, Resolutions, Resolved, TestLister, TypedBy, res
 pub use input::schema::{job_file_schema, recipe_schema};
 pub use input::variants::VariantsError;
 pub use listing::{ListingPlace, OpenPlace, OpenedPlace, TestListing};
-pub use plan::again::failed_in;
+pub use plan::again::FailedTests;
 pub use plan::export::GraphExport;
 pub use plan::graph::GraphError;
 pub use plan::partition::Partition;
 pub use plan::records::ChangedPlugin;
+pub use plan::selection::{Selection, filter_answers};
 pub use plan::stored::{ResumeError, StoredJob};
 pub use results::directory::{DirectoryError, JobDirectory, default_results, find, results_root};
 pub use results::report::{
     ReportDestination, ReportError, ReportOrder, make as make_report, orders,
 };
+pub use undo::release::begin;
 pub use undo::release::{
     JobRelease, ReleaseResult, UnreleasedRequirement, places_of, project_of, unreleased_of,
 };
 pub use undo::unreleased::UnreleasedJobs;
 
-use dispatch::beginning::{record_plan, recorded_settings, same_plan, take_over_data};
+use dispatch::beginning::{
+    check_selection, record_plan, recorded_settings, same_plan, take_over_data, warning_of_gone,
+};
 use dispatch::dispatcher::{self, Policy};
 use dispatch::slots;
 use dispatch::takeover::{self, Remains};
@@ -88,14 +92,16 @@ pub struct Job {
     pub spawners: Spawners,
     /// The references, as the user gave them.
     pub references: Vec<String>,
+    /// The job file that is the only reference, if the job has one.
+    pub job_file: Option<String>,
     /// What the references were resolved to.
     pub resolved: Vec<Resolved>,
     /// The job of a host that has ended, which goes on with its own plan; none for a new job.
     pub resumed: Option<ResumedJob>,
     /// The plugins of the command line.
     pub command_plugins: CommandPlugins,
-    /// The titles of the tasks to run, if not all are run.
-    pub only: Option<HashSet<String>>,
+    /// Which of the resolved tests run.
+    pub selection: Selection,
     /// Warnings about the references, for the journal and the reports.
     pub warnings: Vec<Warning>,
     /// Where the directories of jobs are made.
@@ -179,10 +185,11 @@ impl Job {
             catalog,
             mut spawners,
             references,
+            job_file,
             resolved,
             resumed,
             command_plugins,
-            only,
+            selection,
             mut warnings,
             results_root,
             unreleased_jobs,
@@ -204,14 +211,11 @@ impl Job {
             let plan = match &resumed {
                 None => {
                     load_requirement_resolvers(&catalog, &resolved).await;
-                    let root = Some(results_root.as_path());
-                    planner::plan(resolved, &catalog, &config, root, only.as_ref())
+                    planner::plan(resolved, &catalog, &config, &results_root, &selection)
                 }
                 Some(resumed) => same_plan(&resumed.stored, &catalog, &config).await?,
             };
-            if only.is_some() && plan.entries.is_empty() {
-                return Err(JobError::NoneAgain);
-            }
+            check_selection(&plan, &selection, &config)?;
             let graph = plan.graph(&config)?;
             let open = || {
                 let stored = resumed.as_ref().map(|resumed| &resumed.stored);
@@ -258,6 +262,7 @@ impl Job {
         let limits = own_limits::TaskLimits::new(&config);
         let about_limits = limit_means::check(&plan, &limits, &spawners)?;
         warnings.extend(about_limits);
+        warnings.extend(warning_of_gone(&plan));
         let directory = match &resumed {
             None => JobDirectory::create(&results_root, &id)?,
             Some(resumed) => JobDirectory::reopen(&resumed.directory)?,
@@ -302,6 +307,7 @@ impl Job {
                     total,
                     persea_version: env!("CARGO_PKG_VERSION").to_owned(),
                     references,
+                    job_file,
                     shuffle_seed: plan.shuffle_seed,
                     settings: recorded_settings(&catalog, &config),
                     take_over: Some(Box::new(take_over_data(
@@ -347,6 +353,11 @@ impl Job {
             screen.notice(&line);
             screen.log(line);
         }
+        if let Some(unfiltered) = plan.unfiltered {
+            let line = format!("The filters leave {total} of {unfiltered} tests.");
+            screen.notice(&line);
+            screen.log(line);
+        }
         for (reason, tasks) in plan.refusals() {
             let tests = if tasks == 1 { "test" } else { "tests" };
             let line = format!("{tasks} {tests} cannot run: {reason}");
@@ -355,9 +366,14 @@ impl Job {
         }
         for warning in &warnings {
             let line = format!("warning: {warning}");
-            // The others were shown when the references were resolved.
-            if warning.cause == WarningCause::Limit {
-                screen.notice(&line);
+            match warning.cause {
+                WarningCause::Limit | WarningCause::FailedTestGone => screen.notice(&line),
+                // They were shown when the references were resolved.
+                WarningCause::Incomplete
+                | WarningCause::ResolverError
+                | WarningCause::Unreadable => {}
+                // They come later.
+                WarningCause::Scheduler | WarningCause::Host => {}
             }
             screen.log(line);
         }

@@ -14,5 +14,6 @@ pub(crate) mod partition;
 pub(crate) mod planner;
 pub(crate) mod records;
 pub(crate) mod requirements;
+pub(crate) mod selection;
 pub(crate) mod slot_pools;
 pub(crate) mod stored;

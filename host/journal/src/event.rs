@@ -34,6 +34,9 @@ pub struct JobStarted {
     pub persea_version: String,
     /// The references and recipes, as the user gave them.
     pub references: Vec<String>,
+    /// The job file whose suites run. It is the only reference then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job_file: Option<String>,
     /// The seed of the tasks' order, if they were shuffled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shuffle_seed: Option<u64>,
@@ -221,6 +224,8 @@ pub enum WarningCause {
     Limit,
     /// Another host stays away, and no task is run there any more.
     Host,
+    /// A test that failed in the earlier job is not among the tests that could run again.
+    FailedTestGone,
 }
 
 /// Something that went wrong, or may have, and ends no task.

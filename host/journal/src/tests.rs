@@ -24,6 +24,7 @@ fn started() -> JobStarted {
         total: 2,
         persea_version: "0".into(),
         references: vec!["a\nb".into()],
+        job_file: None,
         shuffle_seed: None,
         settings: Attributes::new(),
         take_over: Some(Box::new(TakeOverData {

@@ -1,10 +1,11 @@
 //! Owns the command line that runs the failures of a job again: the present one with `--failed`.
 
-use std::collections::HashSet;
 use std::path::Path;
 
-use super::{Failure, exit};
+use super::{Context, Failure, exit, resume};
 use persea_job as job;
+use persea_job::FailedTests;
+use persea_journal::JobStarted;
 use persea_model::names::printable;
 
 /// The options that are left out: `--failed` is added with the new job, and each job has its own
@@ -18,11 +19,9 @@ pub(super) fn command_line() -> String {
     with_failed(args)
 }
 
-/// The command line that runs these references, ending in `--failed`.
-pub(super) fn command_line_of(references: &[String]) -> String {
-    let words = ["persea", "run"].map(str::to_owned).into_iter();
-    with_failed(words.chain(references.iter().cloned()))
-}
+/// The command line that runs the failures of any job of this project again, with the job's own
+/// references, settings and plugins.
+pub(super) const COMMAND: &str = "persea run --failed";
 
 fn with_failed(args: impl Iterator<Item = String>) -> String {
     let mut words: Vec<String> = Vec::new();
@@ -68,13 +67,45 @@ fn quoted(word: &str) -> String {
     }
 }
 
-/// The titles of the tests of a job that did not pass.
-pub(super) fn failed_in(root: &Path, job: &str) -> Result<HashSet<String>, Failure> {
+/// The beginning of the job that `--failed` names, whose references run again.
+pub(super) fn begin_of(job: &str, context: &Context) -> Result<JobStarted, Failure> {
+    let directory = resume::find("--failed", job, context)?;
+    resume::refuse_strangers("--failed", &directory, context)?;
+    let begin = job::begin(&directory);
+    let begin = begin.filter(|begin| begin.take_over.is_some());
+    let begin = begin.ok_or_else(|| {
+        Failure::new(
+            exit::FAIL,
+            miette::miette!(
+                help = "name the references: `persea run REFERENCES --failed JOB`",
+                "the journal of {} does not have the job's command line",
+                directory.display()
+            ),
+        )
+    })?;
+    resume::refuse_other_project("--failed", &begin, &directory)?;
+    Ok(begin)
+}
+
+/// Takes the settings and plugins of an earlier job. Those of this command line win.
+pub(super) fn restore(context: &mut Context, begin: &JobStarted) -> Result<(), Failure> {
+    let Some(data) = &begin.take_over else {
+        return Ok(());
+    };
+    let settings = resume::recorded(&begin.settings);
+    context.config = context
+        .config
+        .again(settings, &data.origins, &data.secret_settings);
+    resume::restore_plugins(context, data)
+}
+
+/// The tests of a job that did not pass.
+pub(super) fn failed_in(root: &Path, job: &str) -> Result<FailedTests, Failure> {
     let directory = job::find(root, job)
         .map_err(|error| Failure::new(exit::FAIL, miette::miette!("--failed: {error}")))?;
-    let titles = job::failed_in(&directory).map_err(Failure::of)?;
-    match titles.is_empty() {
-        false => Ok(titles),
+    let failed = FailedTests::read(&directory).map_err(Failure::of)?;
+    match failed.is_empty() {
+        false => Ok(failed),
         true => Err(Failure::new(
             exit::JOB_FAIL,
             miette::miette!(

@@ -1,7 +1,6 @@
 //! Owns the run of a job, new or resumed, from its resolved references to the exit code: the
 //! spawners, the display and what is shown at the end. Does not know the options.
 
-use std::collections::HashSet;
 use std::io::IsTerminal as _;
 use std::sync::Arc;
 
@@ -14,7 +13,8 @@ use super::{Context, Failure, again, exit, resume};
 use persea_config::{Config, Verdict, of_result_format, settings};
 use persea_display::{Display, Live, Plain, Screen, Shown, Silent, totals};
 use persea_job::{
-    Job, JobError, Resolutions, ResumedJob, Signals, Summary, UnreleasedJobs, results_root,
+    Job, JobError, Resolutions, ResumedJob, Selection, Signals, Summary, UnreleasedJobs,
+    results_root,
 };
 use persea_journal as journal;
 use persea_model::{JobId, SpawnerKind};
@@ -26,11 +26,13 @@ use persea_system::temporary;
 pub(super) struct JobInput {
     pub(super) id: JobId,
     pub(super) references: Vec<String>,
+    /// The job file that is the only reference, if there is one.
+    pub(super) job_file: Option<String>,
     pub(super) resolutions: Resolutions,
     /// The spawners of the tests, at least one.
     pub(super) spawners: Vec<SpawnerKind>,
-    /// The titles of the tasks to run, if not all are run.
-    pub(super) only: Option<HashSet<String>>,
+    /// Which of the resolved tests run.
+    pub(super) selection: Selection,
     /// The job to be resumed; none for a new one.
     pub(super) resumed: Option<ResumedJob>,
 }
@@ -45,9 +47,10 @@ pub(super) async fn execute(
     let JobInput {
         id,
         references,
+        job_file,
         resolutions,
         spawners: kinds,
-        only,
+        selection,
         resumed,
     } = input;
     let results_root = results_root(&context.config, &context.dirs);
@@ -103,7 +106,7 @@ pub(super) async fn execute(
     let lines = usize::try_from(lines).unwrap_or(usize::MAX);
     let again = match &resumed {
         None => again::command_line(),
-        Some(_) => again::command_line_of(&references),
+        Some(_) => again::COMMAND.to_owned(),
     };
     let mut screen = Screen::start(display, lines, again).map_err(|error| {
         let error = miette::miette!("cannot start the thread of the display: {error}");
@@ -118,11 +121,12 @@ pub(super) async fn execute(
         catalog,
         spawners,
         references,
+        job_file,
         resolved: resolutions.resolved,
         resumed,
         command_plugins,
         warnings: resolutions.warnings,
-        only,
+        selection,
         results_root,
         unreleased_jobs,
         signals,
@@ -146,7 +150,10 @@ pub(super) async fn execute(
         | JobError::Report(_)
         | JobError::Graph(_)
         | JobError::Limit(_)
-        | JobError::NoneAgain
+        | JobError::NoneAgain { .. }
+        | JobError::NoneAgainHere
+        | JobError::FailedTestGone { .. }
+        | JobError::NoneSelected { .. }
         | JobError::NoScheduler { .. }
         | JobError::TakeOver(_)
         | JobError::Spawner(_)

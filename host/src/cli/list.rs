@@ -1,12 +1,14 @@
 //! Owns `persea list`.
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::json;
 
+use super::filters::{Filters, selection};
 use super::listing::{Input, Listers, note_unlisted, resolve};
+use super::output::eprint_line;
 use super::references::{refuse_unresolved, refuse_warnings, show_warnings};
 use super::session::listen_to_signals;
 use super::{Context, Failure, exit};
@@ -14,7 +16,7 @@ use persea_config::Config;
 use persea_config::settings;
 use persea_display as display;
 use persea_job as job;
-use persea_job::{Answer, GraphExport, Resolutions, Resolved, SpawnerChoice};
+use persea_job::{Answer, GraphExport, Resolutions, Resolved, Selection, SpawnerChoice};
 use persea_model::names::{printable, printable_json, printable_lines};
 use persea_plugin::Catalog;
 
@@ -52,6 +54,8 @@ pub(super) struct List {
         conflicts_with = "json"
     )]
     graph: Option<Notation>,
+    #[command(flatten)]
+    filters: Filters,
     /// Run the programs of the project that name their tests, such as compiled test programs, in
     /// environments of the job's spawner
     #[arg(long)]
@@ -64,8 +68,11 @@ impl List {
         if self.strict {
             context.config.set_option(settings::RUN_STRICT, true);
         }
+        self.filters.configure(&mut context.config);
         context.warn_about_project();
         context.config.check().map_err(Failure::of)?;
+        let selection = selection(&context.config)?;
+        let root = job::results_root(&context.config, &context.dirs);
         let catalog = context.catalog().await?;
         let input = match &file {
             Some(file) => Input::File(file),
@@ -76,14 +83,27 @@ impl List {
             false => (Listers::UseKept, None),
         };
         let resolved = resolve(&context, &catalog, input, listers, signals.as_mut()).await?;
-        let Some(resolutions) = resolved else {
+        let Some(mut resolutions) = resolved else {
             return Ok(exit::INTERRUPTED);
         };
         show_warnings(&resolutions, context.is_verbose);
         note_unlisted(&resolutions);
         if let Some(notation) = self.graph {
             job::load_requirement_resolvers(&catalog, &resolutions.resolved).await;
-            return graph(resolutions, &catalog, &context.config, notation);
+            return graph(
+                resolutions,
+                &catalog,
+                &context.config,
+                (&root, &selection),
+                notation,
+            );
+        }
+        let answers = &mut resolutions.resolved;
+        if let Some(all) = job::filter_answers(answers, &selection, &context.config, &root) {
+            let left: usize = answers.iter().map(tests).sum();
+            eprint_line(format_args!(
+                "note: the filters leave {left} of {all} tests"
+            ));
         }
         let mut out = std::io::BufWriter::new(display::large_out());
         // A plugin that cannot be loaded may be the one that resolves a reference.
@@ -127,13 +147,20 @@ fn graph(
     resolutions: Resolutions,
     catalog: &Catalog,
     config: &Config,
+    (results_root, selection): (&Path, &Selection),
     notation: Notation,
 ) -> Result<u8, Failure> {
     let ignore = config.get(settings::RUN_IGNORE_MISSING_REFERENCES);
     refuse_unresolved(&resolutions.resolved, ignore)?;
     refuse_warnings(&resolutions, config)?;
-    let graph = GraphExport::new(resolutions.resolved, catalog, config)
-        .map_err(|error| Failure::with(exit::JOB_FAIL, error))?;
+    let graph = GraphExport::new(
+        resolutions.resolved,
+        catalog,
+        config,
+        results_root,
+        selection,
+    )
+    .map_err(|error| Failure::with(exit::JOB_FAIL, error))?;
     let text = match notation {
         Notation::Text => graph.text(),
         Notation::Dot => graph.dot(),
@@ -141,6 +168,14 @@ fn graph(
     };
     display::out(&printable_lines(&text));
     Ok(exit::OK)
+}
+
+/// The number of tests of an answer.
+fn tests(resolved: &Resolved) -> usize {
+    match &resolved.answer {
+        Answer::Found { runnables, .. } => runnables.len(),
+        Answer::Missing { .. } | Answer::Corrupt { .. } | Answer::Failed { .. } => 0,
+    }
 }
 
 fn write_lines(

@@ -31,7 +31,8 @@ pub(super) fn show_warnings(resolutions: &Resolutions, verbose: bool) {
             | WarningCause::Unreadable
             | WarningCause::Scheduler
             | WarningCause::Limit
-            | WarningCause::Host => {
+            | WarningCause::Host
+            | WarningCause::FailedTestGone => {
                 let is_shown = verbose || shown < SHOWN;
                 shown += usize::from(is_shown);
                 more += usize::from(!is_shown);

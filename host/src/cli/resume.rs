@@ -9,16 +9,18 @@ use super::release::release_line;
 use super::session::listen_to_signals;
 use super::{Context, Failure, exit};
 use persea_job as job;
-use persea_job::{CommandPlugins, Resolutions, ResumeError, ResumedJob, StoredJob, results_root};
-use persea_journal::{Journal, JournalError};
+use persea_job::{
+    CommandPlugins, Resolutions, ResumeError, ResumedJob, Selection, StoredJob, results_root,
+};
+use persea_journal::{JobStarted, Journal, JournalError, TakeOverData};
 use persea_model::{Attribute, Attributes, JobId};
 use persea_system::{filesystem, private, process};
 use serde_json::Value;
 
 /// Goes on with a job whose host has ended.
 pub(super) async fn run(name: &str, mut context: Context) -> Result<u8, Failure> {
-    let directory = find(name, &context)?;
-    refuse_strangers(&directory, &context)?;
+    let directory = find("--resume", name, &context)?;
+    refuse_strangers("--resume", &directory, &context)?;
     // The former host has ended if its lock is free.
     let journal = Journal::take_over(&directory).map_err(refusal)?;
     let since = Instant::now();
@@ -38,8 +40,10 @@ pub(super) async fn run(name: &str, mut context: Context) -> Result<u8, Failure>
         id,
         spawners: stored.spawners(&context.config),
         references: stored.started().references.clone(),
+        job_file: stored.started().job_file.clone(),
         resolutions: Resolutions::default(),
-        only: None,
+        // The plan is that of the job.
+        selection: Selection::default(),
         resumed: Some(ResumedJob {
             directory,
             journal,
@@ -50,17 +54,21 @@ pub(super) async fn run(name: &str, mut context: Context) -> Result<u8, Failure>
     Box::pin(execute(context, catalog, input, signals)).await
 }
 
-/// The directory of a job: an absolute path without links.
-fn find(name: &str, context: &Context) -> Result<PathBuf, Failure> {
+/// The directory of the job that an option names: an absolute path without links.
+pub(super) fn find(option: &str, name: &str, context: &Context) -> Result<PathBuf, Failure> {
     let root = results_root(&context.config, &context.dirs);
     let found = job::find(&root, name);
     let real = found.and_then(|job| job.canonicalize().map_err(|error| error.to_string()));
-    real.map_err(|why| Failure::new(exit::FAIL, miette::miette!("--resume: {why}")))
+    real.map_err(|why| Failure::new(exit::FAIL, miette::miette!("{option}: {why}")))
 }
 
 /// Fails for a job that this user may not have run: its journal decides what runs, and with which
 /// settings.
-fn refuse_strangers(directory: &Path, context: &Context) -> Result<(), Failure> {
+pub(super) fn refuse_strangers(
+    option: &str,
+    directory: &Path,
+    context: &Context,
+) -> Result<(), Failure> {
     let root = results_root(&context.config, &context.dirs);
     let is_in_root = root
         .canonicalize()
@@ -71,7 +79,7 @@ fn refuse_strangers(directory: &Path, context: &Context) -> Result<(), Failure> 
             exit::FAIL,
             miette::miette!(
                 help = format!(
-                    "if the job is yours: `persea run --results-dir {} --resume {}`",
+                    "if the job is yours: `persea run --results-dir {} {option} {}`",
                     parent.display(),
                     directory.display()
                 ),
@@ -92,7 +100,7 @@ fn refuse_strangers(directory: &Path, context: &Context) -> Result<(), Failure> 
             exit::FAIL,
             miette::miette!(
                 help = "run the tests in a new job",
-                "the job {} is not resumed: it belongs to another user, or others may write to it, \
+                "`{option} {}`: the job belongs to another user, or others may write to it, \
                  and its journal decides what runs",
                 directory.display()
             ),
@@ -122,7 +130,7 @@ pub(super) fn failure(directory: &Path, error: ResumeError) -> Failure {
             "run the tests in a new job".to_owned()
         }
         ResumeError::Whole { .. } => format!(
-            "to run tests that failed again: `persea run REFERENCES --failed {name}`; to write a \
+            "to run tests that failed again: `persea run --failed {name}`; to write a \
              report again: `persea report {name} --format json`"
         ),
         ResumeError::Version { before, .. } => {
@@ -135,6 +143,26 @@ pub(super) fn failure(directory: &Path, error: ResumeError) -> Failure {
         _ => exit::FAIL,
     };
     Failure::new(code, miette::miette!(help = help, "{name}: {error}"))
+}
+
+/// Fails for a job of another project.
+pub(super) fn refuse_other_project(
+    option: &str,
+    started: &JobStarted,
+    directory: &Path,
+) -> Result<(), Failure> {
+    let here = std::env::current_dir().map_err(Failure::of)?;
+    if Path::new(&started.project_dir) == here {
+        return Ok(());
+    }
+    let (project, job) = (&started.project_dir, directory.display());
+    Err(Failure::new(
+        exit::FAIL,
+        miette::miette!(
+            help = format!("cd {project} && persea run {option} {job}"),
+            "{job}: the job ran in another project, {project}"
+        ),
+    ))
 }
 
 /// Fails for a job of another project or another machine.
@@ -156,17 +184,7 @@ fn refuse_elsewhere(stored: &StoredJob, directory: &Path) -> Result<(), Failure>
             ),
         );
     }
-    let here = std::env::current_dir().map_err(Failure::of)?;
-    if Path::new(&started.project_dir) != here {
-        return refuse(
-            format!(
-                "cd {} && persea run --resume {}",
-                started.project_dir,
-                directory.display()
-            ),
-            format!("the job ran in another project, {}", started.project_dir),
-        );
-    }
+    refuse_other_project("--resume", started, directory)?;
     let machine = process::machine_name();
     let host = stored.host();
     if host.machine != machine && !filesystem::is_of_this_machine(directory) {
@@ -212,13 +230,19 @@ fn restore(context: &mut Context, stored: &StoredJob) -> Result<(), Failure> {
         ));
     }
     context.config.check().map_err(Failure::of)?;
+    restore_plugins(context, data)
+}
+
+/// Adds the plugins of a job's command line to those of this one.
+pub(super) fn restore_plugins(context: &mut Context, data: &TakeOverData) -> Result<(), Failure> {
     context.add_command_plugins(CommandPlugins {
         dirs: data.plugin_dirs.clone(),
         grants: data.grants.clone(),
     })
 }
 
-fn recorded(settings: &Attributes) -> impl Iterator<Item = (String, Value)> {
+/// The settings of a job, as its journal has them.
+pub(super) fn recorded(settings: &Attributes) -> impl Iterator<Item = (String, Value)> {
     let value = |value: &Attribute| serde_json::to_value(value).unwrap_or_default();
     settings
         .iter()

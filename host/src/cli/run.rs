@@ -6,6 +6,7 @@ use clap::Args;
 use serde_json::Value;
 
 use super::execution::{JobInput, execute};
+use super::filters::{Filters, selection};
 use super::listing::{Input, Listers, note_unlisted, resolve};
 use super::references::{refuse_unresolved, refuse_warnings, show_warnings};
 use super::session::listen_to_signals;
@@ -17,7 +18,7 @@ use persea_model::{JobId, SpawnerKind};
 #[derive(Debug, Args)]
 pub(super) struct Run {
     /// References to run: files, directories, `file.py:Class.test`, recipes
-    #[arg(value_name = "REF", required_unless_present_any = ["recipe", "job", "resume"])]
+    #[arg(value_name = "REF", required_unless_present_any = ["recipe", "job", "resume", "failed"])]
     references: Vec<String>,
     /// Run the suites of this job file (TOML)
     #[arg(long, value_name = "FILE", conflicts_with_all = ["references", "recipe"])]
@@ -57,6 +58,8 @@ pub(super) struct Run {
     /// and four on `b`
     #[arg(long, value_name = "HOST,…", value_delimiter = ',')]
     hosts: Vec<String>,
+    #[command(flatten)]
+    filters: Filters,
     /// Run the tasks in a random order, and print its seed
     #[arg(long)]
     shuffle: bool,
@@ -76,7 +79,8 @@ pub(super) struct Run {
     #[arg(long)]
     ignore_missing_references: bool,
     /// Of these tests, run only those that did not pass in this job: its directory, `latest`, or
-    /// the beginning of its id
+    /// the beginning of its id. Without references, with those of the job, its settings and its
+    /// plugins
     #[arg(long, value_name = "JOB")]
     failed: Option<String>,
     /// Go on with this job, whose host was killed or interrupted: its directory, `latest`, or the
@@ -137,6 +141,7 @@ impl Run {
         set_flag(config, settings::HUMAN_OUTPUT_QUIET, self.quiet);
         set_flag(config, settings::RUN_STRICT, self.strict);
         set(config, settings::RUN_PARTITION, self.partition.clone());
+        self.filters.configure(config);
         set(config, settings::RUN_SPAWNER, self.spawner.clone());
         let image = self.image.clone();
         set(config, settings::SPAWNER_CONTAINER_IMAGE, image);
@@ -180,13 +185,32 @@ impl Run {
         Ok(())
     }
 
-    pub(super) async fn run(self, mut context: Context) -> Result<u8, Failure> {
+    pub(super) async fn run(mut self, mut context: Context) -> Result<u8, Failure> {
         if let Some(job) = &self.resume {
             self.configure(&mut context.config)?;
             return Box::pin(resume::run(job, context)).await;
         }
-        let file = read_job(self.job.as_deref(), &mut context)?;
         self.configure(&mut context.config)?;
+        let former = match &self.failed {
+            Some(job) if self.has_no_input() => Some(again::begin_of(job, &context)?),
+            Some(_) | None => None,
+        };
+        if let Some(former) = &former {
+            match &former.job_file {
+                Some(file) => self.job = Some(file.into()),
+                None => self.references.clone_from(&former.references),
+            }
+        }
+        let file = read_job(self.job.as_deref(), &mut context)?;
+        // The options win over the settings of the job file.
+        self.configure(&mut context.config)?;
+        let again = self.failed.as_deref();
+        let again = again
+            .map(|job| again::failed_in(&results_root(&context.config, &context.dirs), job))
+            .transpose()?;
+        if let Some(former) = &former {
+            again::restore(&mut context, former)?;
+        }
         context.warn_about_project();
         context.config.check().map_err(Failure::of)?;
         if let Some(part) = context.config.get(settings::RUN_PARTITION) {
@@ -195,15 +219,13 @@ impl Run {
         }
         refuse_unnameable_directory()?;
         let id = self.job_id(context.config.get(settings::RUN_DRY_RUN_ENABLED))?;
-        let results_root = results_root(&context.config, &context.dirs);
-        let only = self.failed.as_deref();
-        let only = only
-            .map(|job| again::failed_in(&results_root, job))
-            .transpose()?;
+        let mut selection = selection(&context.config)?;
+        selection.again = again;
         let catalog = context.catalog().await?;
         let mut references = self.references;
         references.extend(self.recipe);
-        references.extend(self.job.map(|path| path.to_string_lossy().into_owned()));
+        let job_file = self.job.map(|path| path.to_string_lossy().into_owned());
+        references.extend(job_file.clone());
         let input = match &file {
             Some(file) => Input::File(file),
             None => Input::Typed(&references),
@@ -230,12 +252,18 @@ impl Run {
         let input = JobInput {
             id,
             references,
+            job_file,
             resolutions,
             spawners,
-            only,
+            selection,
             resumed: None,
         };
         Box::pin(execute(context, catalog, input, signals)).await
+    }
+
+    /// Whether the command line names nothing to run.
+    fn has_no_input(&self) -> bool {
+        self.references.is_empty() && self.recipe.is_empty() && self.job.is_none()
     }
 
     fn job_id(&self, dry_run: bool) -> Result<JobId, Failure> {

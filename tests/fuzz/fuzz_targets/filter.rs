@@ -1,5 +1,5 @@
-//! Owns the language of filters. Any text is a filter that can be applied, or an error at a place in
-//! the text; a filter and its negation never agree.
+//! Owns the language of filters. Any text is a filter that can be applied, or an error at a place
+//! in the text; a filter and its negation never agree.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -3,14 +3,21 @@
 
 use std::borrow::Cow;
 
+use crate::dispatch::error::JobError;
 use crate::dispatch::takeover::this_host;
 use crate::plan::planner::Plan;
 use crate::plan::records::{self, ChangedPlugin};
+use crate::plan::selection::Selection;
 use crate::plan::stored::{ResumeError, StoredJob};
-use persea_config::Config;
-use persea_journal::{Event, Journal, JournalError, TakeOverData, TaskPlanned};
+use persea_config::{Config, settings};
+use persea_journal::{
+    Event, Journal, JournalError, TakeOverData, TaskPlanned, Warning, WarningCause,
+};
 use persea_model::Attributes;
 use persea_plugin::Catalog;
+
+/// The number of tests that a message names.
+const NAMED: usize = 5;
 
 /// The plugins of the command line.
 #[derive(Clone, Debug, Default)]
@@ -38,6 +45,49 @@ pub(crate) async fn same_plan(
     match before.and_then(|before| ChangedPlugin::first(before, &now)) {
         Some(changed) => Err(changed.into()),
         None => Ok(plan),
+    }
+}
+
+/// Fails if the user's choice of tests leaves none, or with `run.strict` not all.
+pub(crate) fn check_selection(
+    plan: &Plan,
+    selection: &Selection,
+    config: &Config,
+) -> Result<(), JobError> {
+    let gone = || some_of(&plan.gone);
+    match (plan.entries.is_empty(), plan.unfiltered) {
+        (true, _) if selection.again.is_some() && !plan.gone.is_empty() => {
+            Err(JobError::NoneAgain { gone: gone() })
+        }
+        (true, Some(of)) if of > 0 => Err(JobError::NoneSelected { of }),
+        (true, _) if selection.again.is_some() => Err(JobError::NoneAgainHere),
+        _ if config.get(settings::RUN_STRICT) && !plan.gone.is_empty() => {
+            Err(JobError::FailedTestGone { gone: gone() })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A warning about failed tests that are not there any more.
+pub(crate) fn warning_of_gone(plan: &Plan) -> Option<Warning> {
+    (!plan.gone.is_empty()).then(|| Warning {
+        cause: WarningCause::FailedTestGone,
+        reference: None,
+        plugin: None,
+        message: format!(
+            "{} failed in the earlier job and is not among the tests, so it does not run again",
+            some_of(&plan.gone)
+        ),
+    })
+}
+
+/// The first of these names, and the number of the others.
+fn some_of(names: &[String]) -> String {
+    let shown = names.iter().take(NAMED).map(|name| format!("`{name}`"));
+    let shown = shown.collect::<Vec<String>>().join(", ");
+    match names.len().saturating_sub(NAMED) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
     }
 }
 

@@ -41,9 +41,27 @@ pub enum JobError {
         /// The existing schedulers, or how to add one.
         known: String,
     },
-    /// No test is both resolved and among the failed tests of the earlier job.
-    #[error("no test to run again: the references have no test that failed in the earlier job")]
-    NoneAgain,
+    /// None of the tests failed in the earlier job.
+    #[error("no test to run again: {gone} failed in the earlier job and is not among the tests")]
+    NoneAgain {
+        /// The failed tests.
+        gone: String,
+    },
+    /// Nothing of what failed in the earlier job is chosen by the filters and the partition.
+    #[error("no test to run again: none of the chosen tests failed in the earlier job")]
+    NoneAgainHere,
+    /// A test that failed in the earlier job is not there, and `run.strict` is on.
+    #[error("{gone} failed in the earlier job and is not among the tests (`run.strict`)")]
+    FailedTestGone {
+        /// The failed tests.
+        gone: String,
+    },
+    /// The filters leave no test.
+    #[error("the filters leave none of {of} tests (`run.filter`, `run.exclude`)")]
+    NoneSelected {
+        /// The number of tests before.
+        of: usize,
+    },
     /// A signal arrived before the first task could start.
     #[error("interrupted before the first test")]
     Interrupted,

@@ -2,6 +2,7 @@
 //! text goes.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use petgraph::dot::Dot;
 use petgraph::visit::EdgeRef as _;
@@ -9,6 +10,7 @@ use petgraph::visit::EdgeRef as _;
 use crate::input::resolve::Resolved;
 use crate::plan::graph::{Graph, GraphError, Node, NodeIndex};
 use crate::plan::planner::{Plan, plan};
+use crate::plan::selection::Selection;
 use persea_config::Config;
 use persea_model::names::printable;
 use persea_model::{Scope, TaskIndex};
@@ -21,7 +23,7 @@ pub struct GraphExport {
 }
 
 impl GraphExport {
-    /// Plans the tasks of a job with these references.
+    /// Plans the tasks of a job with these references, as a job below `results_root` would.
     ///
     /// # Errors
     /// They cannot be ordered: see [`GraphError`].
@@ -29,8 +31,10 @@ impl GraphExport {
         resolved: Vec<Resolved>,
         catalog: &Catalog,
         config: &Config,
+        results_root: &Path,
+        selection: &Selection,
     ) -> Result<Self, GraphError> {
-        let plan = plan(resolved, catalog, config, None, None);
+        let plan = plan(resolved, catalog, config, results_root, selection);
         let graph = plan.graph(config)?;
         Ok(Self { plan, graph })
     }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use persea_journal::{Event, EventKind, FILE_NAME, Reader};
-use persea_model::{Attribute, Status, Task};
+use persea_model::{Attribute, Case, Runnable, Status, Task};
 
 /// The number of latest jobs that are read.
 const MAX_JOBS: usize = 10;
@@ -18,16 +18,37 @@ pub(crate) struct LastRun {
     pub(crate) elapsed: u64,
 }
 
-/// The last run of each task, by its name and variant.
+/// A task's name and variant.
+type TaskKey = (String, String);
+
+/// The last run of each task.
 #[derive(Debug, Default)]
-pub(crate) struct History(HashMap<(String, String), LastRun>);
+pub(crate) struct History {
+    runs: HashMap<TaskKey, LastRun>,
+    /// The titles of the cases of these runs, where they were asked for.
+    cases: HashMap<TaskKey, Vec<String>>,
+}
 
 impl History {
     /// Reads the latest jobs below `root`. Unreadable journals are skipped.
     pub(crate) fn read(root: &Path) -> Self {
+        Self::read_events(root, &[EventKind::TaskFinished])
+    }
+
+    /// As [`Self::read`], with the cases of each task.
+    pub(crate) fn read_with_cases(root: &Path) -> Self {
+        let events = [
+            EventKind::CaseFinished,
+            EventKind::TaskRetried,
+            EventKind::TaskFinished,
+        ];
+        Self::read_events(root, &events)
+    }
+
+    fn read_events(root: &Path, events: &[EventKind]) -> Self {
         let mut history = Self::default();
         for job in latest(root) {
-            if let Err(error) = history.add(&job) {
+            if let Err(error) = history.add(&job, events) {
                 tracing::debug!("{error}");
             }
         }
@@ -35,28 +56,60 @@ impl History {
     }
 
     /// Adds the results of a job. Jobs are read from the latest on, so existing results stay.
-    fn add(&mut self, job: &Path) -> Result<(), persea_journal::JournalError> {
+    fn add(
+        &mut self,
+        job: &Path,
+        events: &[EventKind],
+    ) -> Result<(), persea_journal::JournalError> {
         let mut reader = Reader::open(job)?;
-        while let Some(record) = reader.next_event(&[EventKind::TaskFinished])? {
-            // A task that never started has no result of its own.
-            if let Event::TaskFinished(finished) = record.event
-                && finished.started.is_some()
-            {
-                let variant = variant_id(finished.variant.as_ref());
-                let last = LastRun {
-                    status: finished.status,
-                    elapsed: finished.elapsed,
-                };
-                let name = finished.into_owned().name;
-                self.0.entry((name, variant)).or_insert(last);
+        // By the task's id, the cases of its present attempt.
+        let mut open: HashMap<String, Vec<String>> = HashMap::new();
+        while let Some(record) = reader.next_event(events)? {
+            let task = record.task.unwrap_or_default();
+            match record.event {
+                Event::CaseFinished(finished) => {
+                    let title = Case::title(&finished.path);
+                    open.entry(task).or_default().push(title);
+                }
+                Event::TaskRetried(_) => {
+                    open.remove(&task);
+                }
+                Event::TaskFinished(finished) => {
+                    let cases = open.remove(&task);
+                    // A task that never started has no result of its own.
+                    if finished.started.is_none() {
+                        continue;
+                    }
+                    let variant = variant_id(finished.variant.as_ref());
+                    let last = LastRun {
+                        status: finished.status,
+                        elapsed: finished.elapsed,
+                    };
+                    let key = (finished.into_owned().name, variant);
+                    if !self.runs.contains_key(&key) {
+                        if let Some(cases) = cases {
+                            self.cases.insert(key.clone(), cases);
+                        }
+                        self.runs.insert(key, last);
+                    }
+                }
+                _ => {}
             }
         }
         Ok(())
     }
 
     pub(crate) fn of(&self, task: &Task) -> Option<LastRun> {
-        let variant = variant_id(task.runnable.more.get("variant"));
-        self.0.get(&(task.name.to_string(), variant)).copied()
+        self.of_named(&task.name, &task.runnable)
+            .map(|(last, _)| last)
+    }
+
+    /// The last run of the task with this name, and the titles of its cases.
+    pub(crate) fn of_named(&self, name: &str, runnable: &Runnable) -> Option<(LastRun, &[String])> {
+        let variant = variant_id(runnable.more.get("variant"));
+        let key = (name.to_owned(), variant);
+        let last = self.runs.get(&key)?;
+        Some((*last, self.cases.get(&key).map_or(&[], Vec::as_slice)))
     }
 }
 

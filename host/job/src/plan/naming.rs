@@ -1,8 +1,11 @@
 //! Owns the names, titles, numbers and ids of tasks. Ids and titles are unique in a job.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use crate::input::identifier::identifier;
+use crate::input::own_settings;
 use crate::input::provenance::Restrictions;
 use persea_config::Config;
 use persea_config::settings;
@@ -24,6 +27,31 @@ pub(crate) struct NamedRunnable {
     pub(crate) provenance: Option<Arc<str>>,
     /// The provenance as the journal has it.
     pub(crate) made_by: Option<Arc<MadeBy>>,
+}
+
+impl NamedRunnable {
+    /// A test of a reference, without a number, and with its name as its title.
+    pub(crate) fn new(name: Arc<str>, runnable: &Arc<Runnable>) -> Self {
+        Self {
+            number: 0,
+            title: Arc::clone(&name),
+            name,
+            runnable: Arc::clone(runnable),
+            ended: None,
+            restrictions: None,
+            provenance: None,
+            made_by: None,
+        }
+    }
+}
+
+/// The name of a runnable's task: its identifier, or one of this format if it has no own format.
+pub(crate) fn name_of<'a>(runnable: &'a Runnable, format: &str) -> Cow<'a, str> {
+    if let Some(identifier) = &runnable.identifier {
+        return Cow::Borrowed(identifier);
+    }
+    let own = own_settings::identifier_format(&runnable.more);
+    Cow::Owned(identifier(own.as_deref().unwrap_or(format), runnable))
 }
 
 /// Sets each task's title: `suite:name;variant`, and a number where earlier tasks have the same.
@@ -124,6 +152,11 @@ impl TaskIds {
             id.push_str(&variant);
         }
         id
+    }
+
+    /// The ids of tasks. See [`Self::id`].
+    pub(crate) fn all(&self, named: &[NamedRunnable], widths: &Widths) -> Vec<String> {
+        named.iter().map(|named| self.id(named, widths)).collect()
     }
 
     /// The id of a task, made different from all earlier ones.

@@ -1,23 +1,22 @@
 //! Owns the conversion of runnables into the tasks of a plan: names, ids, directories, order, and
 //! the results that are known before a task runs.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::input::identifier::identifier;
-use crate::input::own_settings;
 use crate::input::own_spawner;
 use crate::input::resolve::{Answer, Resolved};
-use crate::plan::again;
+use crate::plan::again::Chosen;
 use crate::plan::entry::{PlanEntry, TaskFate, owner};
 use crate::plan::fate::Fates;
 use crate::plan::graph::{Graph, GraphError, NodeIndex};
 use crate::plan::history::History;
-use crate::plan::naming::{NamedRunnable, TaskIds, set_titles};
+use crate::plan::naming::{NamedRunnable, TaskIds, name_of, set_titles};
 use crate::plan::partition::Partition;
 use crate::plan::requirements::{Requirements, key};
+use crate::plan::selection::{Selection, retain, with_dependencies};
 use persea_config::Config;
 use persea_config::{Order, settings};
 use persea_journal::KnownResult;
@@ -35,6 +34,10 @@ pub(crate) struct Plan {
     groups: Vec<Range<TaskIndex>>,
     /// The seed of the order, if the tasks were shuffled.
     pub(crate) shuffle_seed: Option<u64>,
+    /// The number of tests before the filters, if there are any.
+    pub(crate) unfiltered: Option<usize>,
+    /// The titles of tests that failed in the earlier job, and that are not there any more.
+    pub(crate) gone: Vec<String>,
 }
 
 impl Plan {
@@ -86,14 +89,13 @@ impl Plan {
 /// Makes the plan of resolved references. The caller rejects unresolved references; a reference for
 /// which a resolver failed becomes a task in error, so that it is counted.
 ///
-/// Earlier jobs below `results_root` may determine the order. `only` restricts the tasks to those
-/// with these titles and their dependencies.
+/// Earlier jobs below `results_root` may determine the order and the choice.
 pub(crate) fn plan(
     resolved: Vec<Resolved>,
     catalog: &Catalog,
     config: &Config,
-    results_root: Option<&Path>,
-    only: Option<&HashSet<String>>,
+    results_root: &Path,
+    selection: &Selection,
 ) -> Plan {
     let format = config.get(settings::RUNNER_IDENTIFIER_FORMAT);
     // Valid: it is checked with the other settings.
@@ -102,6 +104,8 @@ pub(crate) fn plan(
         .and_then(|text| Partition::parse(text).ok());
     let mut fates = Fates::new(catalog, config);
     let mut named: Vec<NamedRunnable> = Vec::new();
+    // Each with the number of tests up to its last one.
+    let mut references: Vec<(usize, String)> = Vec::new();
     for Resolved { reference, answer } in resolved {
         match answer {
             Answer::Found {
@@ -124,23 +128,12 @@ pub(crate) fn plan(
                             restrictions.insert((spawner, held))
                         }
                     };
-                    let name = match &runnable.identifier {
-                        Some(identifier) => names.share(identifier),
-                        None => {
-                            let own = own_settings::identifier_format(&runnable.more);
-                            let format = own.as_deref().unwrap_or(format);
-                            names.share(&identifier(format, &runnable))
-                        }
-                    };
+                    let name = names.share(&name_of(&runnable, format));
                     named.push(NamedRunnable {
-                        number: 0,
-                        title: Arc::clone(&name),
-                        name,
-                        runnable,
-                        ended: None,
                         restrictions: held.clone(),
                         provenance: digests.clone(),
                         made_by: made_by.clone(),
+                        ..NamedRunnable::new(name, &runnable)
                     });
                 }
             }
@@ -149,19 +142,15 @@ pub(crate) fn plan(
                     uri: Some(reference.clone()),
                     ..Runnable::default()
                 };
-                let name = Arc::<str>::from(reference);
                 named.push(NamedRunnable {
-                    number: 0,
-                    title: Arc::clone(&name),
-                    name,
-                    runnable: runnable.into(),
                     ended: Some(Outcome::new(Status::Error, error).into()),
-                    restrictions: None,
-                    provenance: None,
-                    made_by: None,
+                    ..NamedRunnable::new(reference.as_str().into(), &runnable.into())
                 });
             }
             Answer::Missing { .. } | Answer::Corrupt { .. } => {}
+        }
+        if selection.again.is_some() {
+            references.push((named.len(), reference));
         }
     }
     // Titles and numbers are given before partitioning, so that the parts of a job have different
@@ -169,19 +158,32 @@ pub(crate) fn plan(
     set_titles(&mut named);
     let mut ids = TaskIds::new(config);
     let widths = ids.number(&mut named);
+    let again = selection.again.as_ref();
+    let Chosen { mut wanted, gone } = again
+        .map(|failed| failed.choose(&named, &references))
+        .unwrap_or_default();
+    let unfiltered = selection.has_filters().then_some(named.len());
+    if unfiltered.is_some() {
+        let made = ids.all(&named, &widths);
+        let kept = selection.filtered(&named, &made, results_root);
+        retain(&mut named, &kept);
+        retain(&mut wanted, &kept);
+    }
     if let Some(partition) = partition {
-        let made: Vec<String> = named.iter().map(|named| ids.id(named, &widths)).collect();
+        let made = ids.all(&named, &widths);
         let tasks: Vec<(&str, &str, &Runnable)> = named
             .iter()
             .zip(&made)
             .map(|(named, id)| (&*named.name, id.as_str(), &*named.runnable))
             .collect();
-        let mut kept = partition.select(&tasks).into_iter();
-        named.retain(|_| kept.next().unwrap_or(false));
+        let kept = partition.select(&tasks);
+        retain(&mut named, &kept);
+        retain(&mut wanted, &kept);
     }
-    if let Some(only) = only {
-        let made: Vec<String> = named.iter().map(|named| ids.id(named, &widths)).collect();
-        again::keep_titles(&mut named, &made, only);
+    if again.is_some() {
+        let made = ids.all(&named, &widths);
+        let kept = with_dependencies(&named, &made, wanted);
+        retain(&mut named, &kept);
     }
     let shuffle_seed = config.get(settings::RUN_SHUFFLE).then(|| {
         config
@@ -239,12 +241,16 @@ pub(crate) fn plan(
             }
         })
         .collect();
-    let history = || results_root.map(History::read).unwrap_or_default();
+    let history = || History::read(results_root);
     reorder(&mut entries, config.get(settings::RUN_ORDER), history);
     if is_grouped(&entries, config, shuffle_seed) {
         sort_by_environment(&mut entries);
     }
-    complete(entries, catalog, config, shuffle_seed)
+    Plan {
+        unfiltered,
+        gone,
+        ..complete(entries, catalog, config, shuffle_seed)
+    }
 }
 
 /// Whether tasks that use the same environment follow each other.
@@ -273,6 +279,8 @@ pub(super) fn complete(
         requirements,
         groups,
         shuffle_seed,
+        unfiltered: None,
+        gone: Vec::new(),
     }
 }
 

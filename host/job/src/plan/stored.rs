@@ -311,7 +311,8 @@ impl StoredJob {
             WarningCause::Incomplete
             | WarningCause::ResolverError
             | WarningCause::Unreadable
-            | WarningCause::Limit => false,
+            | WarningCause::Limit
+            | WarningCause::FailedTestGone => false,
         };
         self.warnings.iter().filter(is_late).count()
     }

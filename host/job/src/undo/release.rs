@@ -207,8 +207,8 @@ fn remote_of(job_dir: &Path) -> Option<SpawnerKind> {
     SpawnerKind::parse(&name).filter(|kind| descriptor(*kind).is_remote)
 }
 
-/// The beginning of a job's journal.
-fn begin(job_dir: &Path) -> Option<JobStarted> {
+/// The beginning of a job's journal; none where there is none that can be read.
+pub fn begin(job_dir: &Path) -> Option<JobStarted> {
     let mut reader = Reader::open(job_dir).ok()?;
     match reader.next_event(&[EventKind::JobStarted]).ok()??.event {
         Event::JobStarted(started) => Some(started.into_owned()),
