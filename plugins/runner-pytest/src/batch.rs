@@ -5,11 +5,11 @@
 use persea_plugin_sdk::prelude::*;
 use persea_plugin_sdk::process::{self, Child, Command, Input, Output};
 
-use crate::SCRIPT;
 use crate::command::Request;
+use crate::script;
 use crate::session::{Session, interpreter_ended, missing_interpreter};
 
-/// The part of the script that serves many sessions. It replaces the last line of [`SCRIPT`].
+/// The part of the script that serves many sessions.
 pub(crate) const BATCH: &str = include_str!("persea_pytest_batch.py");
 
 /// Prefixes of the environment variables that differ from task to task. They go into the request of
@@ -94,11 +94,4 @@ fn encoded(request: &Request, task: &Task, variables: &[(String, Option<String>)
         }
     }
     format!("{}\n{fields}", fields.len()).into_bytes()
-}
-
-/// The script that the interpreter runs: [`SCRIPT`] with another end in place of its last line.
-pub(crate) fn script(end: &str) -> String {
-    let one = SCRIPT.trim_end();
-    let one = one.strip_suffix("main()").unwrap_or(one);
-    format!("{one}\n{end}")
 }

@@ -85,7 +85,7 @@ impl Request {
         let session = own("session");
         let uri = runnable.uri.clone().unwrap_or_default();
         // The whole session of a directory is not narrowed.
-        let is_all = uri.is_empty() || uri == "." || uri == session;
+        let is_all = uri.is_empty() || uri == session || (uri == "." && session.is_empty());
         let part = own("part");
         if !(part.is_empty() || is_part(&part)) {
             let message = format!("the part `{part}` is not NUMBER/COUNT, such as 1/2");
@@ -181,6 +181,7 @@ mod tests {
             (Some("sub"), "sub", ""),
             (Some("sub"), "", "sub"),
             (Some("sub/t.py"), "sub", "sub/t.py"),
+            (Some("."), "sub", "."),
         ] {
             let mut runnable = Runnable::new(KIND).kwarg("session", session);
             runnable.uri = uri.map(str::to_owned);

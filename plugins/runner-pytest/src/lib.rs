@@ -24,8 +24,20 @@ const KIND: &str = "pytest";
 /// The kind of a directory that a lister replaces by its files, each with a session of its own.
 const FILES: &str = "pytest-files";
 
-/// The script of one session.
-const SCRIPT: &str = include_str!("persea_pytest.py");
+/// What every script begins with.
+const SCRIPT: &str = concat!(
+    include_str!("persea_pytest.py"),
+    "\n\n",
+    include_str!("persea_pytest_texts.py")
+);
+
+/// The part of the script that runs one session.
+const ONE: &str = "main()\n";
+
+/// A script: [`SCRIPT`] with a part that begins.
+fn script(part: &str) -> String {
+    format!("{SCRIPT}\n\n{part}")
+}
 
 /// The plugin `pytest`.
 pub struct Pytest;
@@ -61,7 +73,7 @@ impl Runner for Pytest {
         let command = request
             .command
             .clone()
-            .args(["-c", SCRIPT, &request.selected, &request.part])
+            .args(["-c", &script(ONE), &request.selected, &request.part])
             .args(&request.arguments)
             .stdout(Output::file("stdout"))
             .stderr(Output::file("stderr"))

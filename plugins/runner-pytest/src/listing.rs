@@ -5,12 +5,12 @@ use persea_exec_command::describe_exit;
 use persea_plugin_sdk::prelude::*;
 use persea_plugin_sdk::process::{self, Child, Output, Pipe};
 
-use crate::batch::script;
 use crate::command::{PART_SIZE, Request};
 use crate::report::Line;
+use crate::script;
 use crate::session::{how_to_set, message_of_stderr};
 
-/// The part of the script that lists. It replaces the last line of the script of one session.
+/// The part of the script that lists.
 pub(crate) const LIST: &str = include_str!("persea_pytest_list.py");
 
 /// Limit for the report of a listing, in bytes.
@@ -111,7 +111,11 @@ impl Found {
                         .push(of_file(parent, &path, &tags, (number, parts)));
                 }
             }
-            Line::Ready | Line::Start { .. } | Line::Case(_) | Line::Exit { .. } => {}
+            Line::Ready
+            | Line::Start { .. }
+            | Line::Case(_)
+            | Line::Foreign { .. }
+            | Line::Exit { .. } => {}
         }
         Ok(())
     }
@@ -119,6 +123,7 @@ impl Found {
     fn nothing(&self, uri: &str) -> String {
         match self.deselected {
             0 => format!("pytest collected no tests in {uri}"),
+            1 => format!("the only test of {uri} is deselected"),
             deselected => format!("all {deselected} tests of {uri} are deselected"),
         }
     }

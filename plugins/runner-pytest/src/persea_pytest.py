@@ -14,11 +14,15 @@ The environment variable PERSEA_REPORT_FD names the file descriptor of the repor
     {"is": "case", "path": [...], "status": "pass|fail|error|skip|xfail|xpass", "duration": NANOSECONDS,
      "reason": ..., "failure-type": ..., "traceback": ..., "output": ..., "class-name": ..., "file": ..., "line": 7,
      "tags": [...]}                                                                 (members without a value are left out)
+    {"is": "foreign", "path": [...]}                                                a test that does not belong to SELECTED
     {"is": "stopped", "reason": ..., "kind": "exit|interrupt|stop|internal"}        pytest ended the session early
     {"is": "end", "code": 1}                                                        the exit code of pytest
 
 The script runs in the user's interpreter (3.6 and later), in one process with the user's code. It uses pytest's public
 hooks. It is ASCII, because an interpreter in a locale without UTF-8 accepts nothing else as an argument.
+
+The plugin appends `persea_pytest_texts.py`, and a part that begins: the call of main for one session,
+`persea_pytest_batch.py` for many, or `persea_pytest_list.py` to name files.
 """
 
 
@@ -29,6 +33,14 @@ OLDEST = (6, 2)
 
 # Marks with a meaning of their own, which are no tags.
 BUILT_IN_MARKS = {"parametrize", "skip", "skipif", "xfail", "usefixtures", "filterwarnings"}
+
+PHASES = ("setup", "call", "teardown")
+
+# The outcomes of a phase. A plugin may have others, which never make a test pass.
+OUTCOMES = ("passed", "failed", "skipped")
+
+# The outcomes by which pytest-rerunfailures and pytest-retry say that an attempt has failed and another follows.
+RETRIED = ("rerun", "retried")
 
 
 def main():
@@ -151,8 +163,11 @@ def plugins(report):
         takes longer than the file (`-n`).
         """
 
+        without_cov = False
+
         def select(self, selected, part, arguments):
             self.selected = selected
+            self.reference = Reference(selected)
             self.part = tuple(int(number) for number in part.split("/")) if part else None
             self.arguments = arguments
             self.is_file = is_file(selected)
@@ -160,24 +175,37 @@ def plugins(report):
         def says(self, *options):
             return any(argument.startswith(options) for argument in self.arguments)
 
+        def says_workers(self):
+            """Returns whether an argument asks for workers of pytest-xdist, or says that there are none."""
+            return self.says("-n", "--numproc", "-d", "--dist", "--tx")
+
         @pytest.hookimpl(hookwrapper=True)
         def pytest_load_initial_conftests(self, early_config):
             options = early_config.known_args_namespace
             if self.is_file and hasattr(options, "cov_source") and not self.says("--cov"):
                 options.cov_source = []
+                self.without_cov = True
             yield
 
         @pytest.hookimpl(tryfirst=True)
         def pytest_cmdline_main(self, config):
-            if self.is_file and hasattr(config.option, "tx") and not self.says("-n", "--numproc", "-d", "--dist"):
+            if self.is_file and hasattr(config.option, "tx") and not self.says_workers():
                 config.option.numprocesses = 0
                 config.option.dist = "no"
                 config.option.tx = []
+            has_workers = has_workers_of_xdist(config.option)
+            if has_workers and self.part:
+                raise pytest.UsageError("a session with workers of pytest-xdist cannot be divided into parts")
             if self.selected:
                 config.args = [self.selected]
                 kinds = getattr(config, "ArgsSource", None)  # since 7.2
                 if kinds is not None:
                     config.args_source = kinds.ARGS
+                if has_workers:
+                    options = worker_options(config, self.arguments) + ["--no-cov"] * self.without_cov
+                    given = config.invocation_params
+                    args = tuple(options) + (self.selected,)
+                    config.invocation_params = type(given)(args=args, plugins=given.plugins, dir=given.dir)
 
         @pytest.hookimpl(trylast=True)
         def pytest_configure(self, config):
@@ -187,7 +215,10 @@ def plugins(report):
                 cache._cachedir = type(cache._cachedir)(os.path.join(directory, ".pytest_cache"))
 
         @pytest.hookimpl(trylast=True)
-        def pytest_collection_modifyitems(self, items):
+        def pytest_collection_modifyitems(self, config, items):
+            if self.reference.is_init_file:
+                # Until pytest 8 such a file stands for its whole package.
+                items[:] = [item for item in items if self.reference.has(str(config.rootpath), item.nodeid)]
             if self.part:
                 number, count = self.part
                 items[:] = [item for item in items if part_of(item.nodeid, count) == number]
@@ -196,15 +227,19 @@ def plugins(report):
         """Reports what happens in a session."""
 
         def __init__(self):
-            self.is_one_file = False
+            self.reference = Reference("")
+            self.root = ""
+            self.only_sets_up = False
+            self.has_collected = False
             self.deselected = 0
-            self.reports = {}
+            self.open = {}
             self.tags = {}
             self.types = {}
             self.sent = set()
+            self.foreign = set()
 
         def select(self, selected):
-            self.is_one_file = is_file(selected)
+            self.reference = Reference(selected)
 
         def path(self, nodeid):
             """Returns the names of a test: its file, unless the session has but one; its classes; its own."""
@@ -213,22 +248,34 @@ def plugins(report):
             names = head.split("::") if rest else []
             if bracket:
                 names[-1] += bracket + parameters
-            if not self.is_one_file or not names:
+            if not self.reference.is_file or not names or not self.reference.has(self.root, nodeid):
                 names.insert(0, file or "session")
             return names
+
+        @pytest.hookimpl(trylast=True)
+        def pytest_configure(self, config):
+            self.root = str(config.rootpath)
 
         def pytest_deselected(self, items):
             self.deselected += len(items)
 
         @pytest.hookimpl(trylast=True)
         def pytest_collection_finish(self, session):
+            self.only_sets_up = getattr(session.config.option, "setuponly", False)
             report.send({"is": "collected", "selected": len(session.items), "deselected": self.deselected})
+
+        @pytest.hookimpl(optionalhook=True)
+        def pytest_xdist_node_collection_finished(self, node, ids):
+            # Every worker collects the same tests, and with `--dist=each` runs all of them.
+            if not self.has_collected and node.config.getoption("dist") != "each":
+                self.has_collected = True
+                report.send({"is": "collected", "selected": len(ids), "deselected": self.deselected})
 
         @pytest.hookimpl(tryfirst=True)
         def pytest_collectreport(self, report):
-            if (report.failed or report.skipped) and report.nodeid not in self.sent:
+            if report.outcome != "passed" and report.nodeid not in self.sent:
                 self.sent.add(report.nodeid)
-                self.send(report.nodeid, [report])
+                self.send(report.nodeid, Attempts([report]))
 
         @pytest.hookimpl(tryfirst=True)
         def pytest_runtest_protocol(self, item):
@@ -238,8 +285,10 @@ def plugins(report):
 
         @pytest.hookimpl(tryfirst=True)
         def pytest_runtest_logstart(self, nodeid):
-            self.reports.setdefault(nodeid, [])
-            report.send({"is": "start", "path": self.path(nodeid)})
+            if nodeid not in self.open:
+                self.open[nodeid] = Attempts()
+                report.send({"is": "start", "path": self.path(nodeid)})
+            self.open[nodeid].start()
 
         def pytest_exception_interact(self, call, report):
             if getattr(report, "nodeid", None) is not None:
@@ -247,24 +296,23 @@ def plugins(report):
 
         @pytest.hookimpl(tryfirst=True)
         def pytest_runtest_logreport(self, report):
-            if report.outcome == "rerun":
-                self.reports[report.nodeid] = []
+            test = self.open.setdefault(report.nodeid, Attempts())
+            if report.outcome in RETRIED:
+                test.retry(report)
                 self.types.pop(report.nodeid, None)
             elif hasattr(report, "context"):
-                # pytest counts a subtest that passes with its test.
-                if not report.passed:
-                    self.send(report.nodeid, [report], subtest(report.context))
-            elif report.when in ("setup", "call", "teardown"):
-                self.reports.setdefault(report.nodeid, []).append(report)
+                test.subtests.append(report)
+            elif report.when in PHASES:
+                test.add(report)
             else:  # a worker of pytest-xdist has crashed
-                self.reports.pop(report.nodeid, None)
-                self.send(report.nodeid, [report])
+                del self.open[report.nodeid]
+                self.send(report.nodeid, Attempts([report]))
 
         @pytest.hookimpl(tryfirst=True)
         def pytest_runtest_logfinish(self, nodeid):
-            if self.reports.get(nodeid):
-                self.send(nodeid, self.reports[nodeid])
-            self.reports.pop(nodeid, None)
+            test = self.open.get(nodeid)
+            if test is not None and test.finish():
+                self.send(nodeid, self.open.pop(nodeid))
 
         def pytest_internalerror(self, excrepr):
             self.stopped("internal", "INTERNALERROR: " + summary(excrepr))
@@ -277,26 +325,40 @@ def plugins(report):
 
         def stopped(self, kind, reason):
             report.send({"is": "stopped", "kind": kind, "reason": reason})
-            for nodeid in list(self.reports):
-                case = self.describe(nodeid, self.reports.pop(nodeid))
-                if case["status"] in ("pass", "xpass", "xfail"):
-                    case.update(status="error", reason=reason)
-                report.send(case)
+            self.close(reason)
 
         @pytest.hookimpl(tryfirst=True)
         def pytest_sessionfinish(self, session):
             reason = getattr(session, "shouldfail", False) or getattr(session, "shouldstop", False)
             if reason:
                 report.send({"is": "stopped", "kind": "stop", "reason": first_line(reason)})
+            self.close(first_line(reason) if reason else "the session ended before the test did")
 
-        def send(self, nodeid, reports, subtest=None):
-            report.send(self.describe(nodeid, reports, subtest))
+        def close(self, reason):
+            """Reports each test that has not ended: it is in error for this reason, unless it has failed already."""
+            for nodeid in list(self.open):
+                test = self.open.pop(nodeid)
+                self.send(nodeid, test, None if test.has_ended() else reason)
 
-        def describe(self, nodeid, reports, subtest=None):
-            """Returns the case of a test from the reports of its phases."""
+        def send(self, nodeid, test, unfinished=None):
+            for each in test.subtests:
+                # pytest counts a subtest that passes with its test.
+                if not each.passed:
+                    report.send(self.describe(nodeid, Attempts([each]), None, subtest(each.context)))
+            report.send(self.describe(nodeid, test, unfinished))
+            if nodeid not in self.foreign and not self.reference.has(self.root, nodeid):
+                self.foreign.add(nodeid)
+                report.send({"is": "foreign", "path": self.path(nodeid)})
+
+        def describe(self, nodeid, test, unfinished, subtest=None):
+            """Returns the case of a test from the reports of the phases of its last attempt.
+
+            `unfinished` is the reason why the test has not ended; None where it has.
+            """
             path = self.path(nodeid)
             if subtest is not None:
                 path.append(subtest)
+            reports = test.reports
             case = {"is": "case", "path": path, "class-name": class_name(nodeid), "tags": self.tags.get(nodeid)}
             location = getattr(reports[0], "location", None) if reports else None
             if location:
@@ -307,27 +369,140 @@ def plugins(report):
             failed = [each for each in reports if each.failed]
             skipped = [each for each in reports if each.skipped]
             expected = [each for each in reports if hasattr(each, "wasxfail")]
+            unknown = [each for each in reports if each.outcome not in OUTCOMES]
             if failed:
                 first = failed[0]
                 case["status"] = "fail" if getattr(first, "when", "collect") == "call" else "error"
-                case["reason"] = "; ".join(failure(each) for each in failed)[:2000]
+                case["reason"] = test.words() + "; ".join(failure(each) for each in failed)[:2000]
                 case["failure-type"] = self.types.get(nodeid)
                 case["traceback"] = shorten("\n".join(getattr(each, "longreprtext", "") for each in failed))
                 output = captured(reports)
                 if output:
                     case["output"] = shorten(output)
                     case["reason"] += " [%s]" % last_output(failed)
+            elif unknown:
+                case["status"] = "error"
+                case["reason"] = "pytest reported the outcome `%s`" % first_line(unknown[0].outcome)
+            elif unfinished is not None:
+                case["status"] = "error"
+                case["reason"] = test.words() + unfinished
             elif expected:
                 case["status"] = "xfail" if expected[0].skipped else "xpass"
                 case["reason"] = first_line(expected[0].wasxfail)
             elif skipped:
                 case["status"] = "skip"
                 case["reason"] = skip_reason(skipped[0])
-            else:
+            elif any(getattr(each, "when", None) == "call" for each in reports):
                 case["status"] = "pass"
+                case["reason"] = "passed on attempt %d" % test.attempt if test.attempt > 1 else None
+            elif reports and self.only_sets_up:
+                case["status"] = "skip"
+                case["reason"] = "pytest only set up its fixtures"
+            else:
+                case["status"] = "error"
+                case["reason"] = "pytest reported no run of the test"
             return case
 
     return Reporter(), Selection()
+
+
+class Attempts:
+    """The reports of a test that has started: those of its last attempt, and how many attempts failed before it."""
+
+    def __init__(self, reports=()):
+        self.reports = list(reports)
+        self.subtests = []
+        self.attempt = 1
+        self.runs = 0
+        self.last = None
+
+    def start(self):
+        self.runs += 1
+        self.last = None
+
+    def retry(self, report):
+        """Takes the report of a failed phase after which a plugin runs the test again."""
+        if self.last is None:
+            self.attempt += 1
+        self.last = report
+        self.reports = []
+        self.subtests = []
+        if report.when not in PHASES:  # a worker of pytest-xdist has crashed, so that this attempt has no end
+            self.runs = 0
+
+    def add(self, report):
+        # The teardown belongs to the attempt that has failed. Some plugins do not start a test anew.
+        if self.last is not None and report.when != "teardown":
+            self.last = None
+        if self.last is None:
+            self.reports.append(report)
+
+    def finish(self):
+        """Takes the end of an attempt. Returns whether the test has ended."""
+        self.runs -= 1
+        return self.runs <= 0 and self.last is None
+
+    def has_ended(self):
+        return self.last is None and any(each.when == "teardown" for each in self.reports)
+
+    def words(self):
+        """Returns how a reason of a failure begins."""
+        if self.last is not None:
+            return "attempt %d failed (%s) and was the last: " % (self.attempt - 1, failure(self.last))
+        return "failed in each of %d attempts: " % self.attempt if self.attempt > 1 else ""
+
+
+class Reference:
+    """What a session is narrowed to: a file, a directory or a node id; empty for all."""
+
+    def __init__(self, selected):
+        path, _, self.names = selected.partition("::")
+        self.is_file = is_file(selected)
+        self.is_init_file = os.path.basename(path) == "__init__.py" and not self.names
+        self.paths = {os.path.abspath(path), os.path.realpath(path)} if path and os.path.exists(path) else None
+        self.files = {}
+
+    def has(self, root, nodeid):
+        """Returns whether a test belongs to the reference, also where a plugin's node id does not show it."""
+        file, _, rest = nodeid.partition("::")
+        if self.paths is None or not file:
+            return True
+        known = self.files.get(file)
+        if known is None:
+            known = self.files[file] = self.has_file(os.path.join(root, file))
+        if not known:
+            return False
+        return not self.names or not rest or rest == self.names or rest.startswith(
+            (self.names + "::", self.names + "[", self.names + "@")
+        )
+
+    def has_file(self, file):
+        if not os.path.exists(file):
+            return True
+        own = (os.path.abspath(file), os.path.realpath(file))
+        return any(path == one or one.startswith(os.path.join(path, "")) for path in self.paths for one in own)
+
+
+def has_workers_of_xdist(option):
+    return bool(
+        getattr(option, "numprocesses", None) or getattr(option, "tx", None) or getattr(option, "dist", "no") != "no"
+    )
+
+
+def worker_options(config, arguments):
+    """Returns the options of a worker of pytest-xdist. A worker reads the configuration and collects by itself.
+
+    The files and directories among the arguments do not count in a narrowed session, and the configuration is that of
+    the session, although the reference may lie below another one.
+    """
+    options, named = list(arguments), list(getattr(config.option, "file_or_dir", None) or ())
+    while options and options[-1] in named:
+        named.remove(options.pop())
+    found = ["--rootdir=%s" % config.rootpath, "-c", str(config.inipath or os.devnull)]
+    confcutdir = getattr(config.known_args_namespace, "confcutdir", None)
+    if confcutdir:
+        found.append("--confcutdir=%s" % confcutdir)
+    return found + options
 
 
 def part_of(nodeid, count):
@@ -336,87 +511,3 @@ def part_of(nodeid, count):
 
     owner = nodeid.partition("[")[0].split("::")[1:2]
     return zlib.crc32("".join(owner).encode("utf-8", "surrogateescape")) % count + 1
-
-
-def class_name(nodeid):
-    """Returns the name that pytest's own JUnit report gives the class of a test."""
-    file, _, rest = nodeid.partition("::")
-    if file.endswith(".py"):
-        file = file[: -len(".py")]
-    return ".".join([file.replace("/", ".")] + rest.partition("[")[0].split("::")[:-1])
-
-
-def subtest(context):
-    """Returns the name of a subtest, as pytest writes it."""
-    message, values = getattr(context, "msg", None), getattr(context, "kwargs", None) or {}
-    parts = ["[%s]" % message] if message is not None else []
-    if values:
-        # Those of unittest are texts already.
-        shown = ("%s=%s" % (name, value if isinstance(value, str) else repr(value)) for name, value in values.items())
-        parts.append("(%s)" % ", ".join(shown))
-    return first_line(" ".join(parts)) or "(<subtest>)"
-
-
-def failure(report):
-    """Returns the reason of a failed phase: that of a fixture says so."""
-    reason = summary(report.longrepr)
-    when = getattr(report, "when", "collect")
-    words = {"setup": "setup failed: ", "teardown": "teardown failed: ", "collect": "collection failed: "}
-    return words.get(when, "") + reason
-
-
-def summary(longrepr):
-    """Returns the essence of a traceback in one line."""
-    message = getattr(getattr(longrepr, "reprcrash", None), "message", None)
-    if message:
-        return first_line(message)
-    lines = [line for line in str(longrepr).splitlines() if line.strip()]
-    errors = [line[1:].strip() for line in lines if line.startswith("E ")]
-    # The last line of an error in a module is its exception; the first one of a fixture says what is missing.
-    named = [line for line in errors if line.split(":")[0].rpartition(".")[2].endswith(("Error", "Exception"))]
-    chosen = named[-1:] or errors[:1] or lines[-1:]
-    return first_line(chosen[0]) if chosen else "no reason given"
-
-
-def skip_reason(report):
-    longrepr = report.longrepr
-    reason = longrepr[2] if isinstance(longrepr, tuple) and len(longrepr) == 3 else longrepr
-    reason = first_line(reason)
-    return (reason[len("Skipped: ") :] if reason.startswith("Skipped: ") else reason) or "no reason given"
-
-
-def captured(reports):
-    """Returns what a test has printed and logged, each stream below its name."""
-    parts = []
-    for name, text in getattr(reports[-1], "sections", []) if reports else []:
-        parts.append("---- %s ----\n%s" % (name, text))
-    return "\n".join(parts)
-
-
-def last_output(reports):
-    """Returns the last line that a failed test has printed, with the name of its stream."""
-    for name, text in reversed(getattr(reports[0], "sections", [])):
-        lines = [line.strip() for line in text[-5000:].splitlines() if line.strip()]
-        if lines:
-            return "%s: %s" % (name[:1].lower() + name[1:], lines[-1][-200:])
-    return "it printed output"
-
-
-def first_line(text):
-    """Returns the first line of a text, at most 1000 characters.
-
-    The second line is appended where the first one ends with a colon, as in "ValueError:".
-    """
-    lines = [line.strip() for line in str(text)[:100000].splitlines() if line.strip()]
-    line = " ".join(lines[: 2 if lines and lines[0].endswith(":") else 1])
-    return line if len(line) <= 1000 else line[:999] + "\u2026"
-
-
-def shorten(text, limit=20000):
-    """Cuts the middle out of a long text."""
-    if len(text) <= limit:
-        return text
-    return text[: limit // 2] + "\n[...]\n" + text[-limit // 2 :]
-
-
-main()

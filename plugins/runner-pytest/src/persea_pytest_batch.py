@@ -8,7 +8,7 @@
 #     configured   has read pytest's configuration, its plugins and the first conftest.py files, and forks sessions
 #     session      collects and runs the tests of one request, reports them and exits
 #
-# The plugin appends this file to `persea_pytest.py`, whose last line (the call of main) it removes.
+# The plugin appends this file to `persea_pytest.py` and `persea_pytest_texts.py`.
 #
 # A request on standard input is a line with a length in bytes, followed by that many bytes. They hold fields with a NUL
 # between them: SELECTED, PART, the output directory, the work directory, and then a NAME=VALUE for each environment

@@ -2,7 +2,7 @@
 #
 #     python3 -c SCRIPT SELECTED ARGUMENT...
 #
-# The plugin appends this file to `persea_pytest.py`, whose last line (the call of main) it removes.
+# The plugin appends this file to `persea_pytest.py` and `persea_pytest_texts.py`.
 #
 # pytest walks through the directories and decides, with its configuration, its plugins and every conftest.py. No test
 # file is imported, unless an argument chooses tests by their names or marks (-k, -m, --deselect, --lf): only the files
@@ -23,11 +23,11 @@ def list_files():
     _, selection = plugins(report)
     selection.select(selected, "", arguments)
     selection.is_file = True  # as in the sessions that follow
-    code = run(report, arguments + ["--collect-only", "-q"], [lister(report), selection])
+    code = run(report, arguments + ["--collect-only", "-q"], [lister(report, selection), selection])
     sys.exit(code)
 
 
-def lister(channel):
+def lister(channel, selection):
     import pytest
 
     class Lister:
@@ -68,11 +68,16 @@ def lister(channel):
                 else:
                     channel.send({"is": "stopped", "kind": "collect", "reason": "%s: %s" % (nodeid or ".", reason)})
             channel.send({"is": "collected", "selected": len(self.files), "deselected": self.deselected})
+            # Parts would each start workers of pytest-xdist, which do not know of them.
+            in_parts = not selection.says_workers()
             directory = os.getcwd()
             for file in self.files:
                 shown = os.path.relpath(file, directory)
                 shown = file if shown.startswith("..") else shown
-                channel.send(dict(describe_file(file), **{"is": "file", "path": shown}))
+                described = describe_file(file)
+                if not in_parts:
+                    described.pop("tests", None)
+                channel.send(dict(described, **{"is": "file", "path": shown}))
 
         def pytest_internalerror(self, excrepr):
             channel.send({"is": "stopped", "kind": "internal", "reason": "INTERNALERROR: " + summary(excrepr)})

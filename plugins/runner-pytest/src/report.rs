@@ -24,6 +24,8 @@ pub(crate) enum Line {
     Start { path: Vec<String> },
     /// A test has ended.
     Case(Box<CaseLine>),
+    /// A test has ended that does not belong to the reference.
+    Foreign { path: Vec<String> },
     /// pytest ends the session early.
     Stopped { reason: String },
     /// pytest has ended the session.

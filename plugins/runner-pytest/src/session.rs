@@ -29,6 +29,8 @@ const MAX_MESSAGE: usize = 500;
 /// What is known about a session.
 #[derive(Debug, Default)]
 pub(crate) struct Session {
+    /// What the session is narrowed to; empty for all.
+    selected_by: String,
     may_be_empty: bool,
     /// Bytes of a line that is not complete.
     rest: Vec<u8>,
@@ -43,6 +45,8 @@ pub(crate) struct Session {
     /// The first tests of each status that a reason names.
     named: BTreeMap<CaseStatus, Vec<String>>,
     skip_reason: Option<String>,
+    /// The first tests that have ended and do not belong to the reference, and how many there are.
+    foreign: (Vec<String>, u64),
     /// Tests that pytest has collected and that have ended: neither files nor subtests.
     done: u64,
     stopped: Option<String>,
@@ -58,6 +62,7 @@ pub(crate) struct Session {
 impl Session {
     pub(crate) fn new(request: &Request) -> Self {
         Self {
+            selected_by: request.selected.clone(),
             may_be_empty: request.may_be_empty || !request.part.is_empty(),
             ..Self::default()
         }
@@ -140,6 +145,13 @@ impl Session {
                 started.retain(|path| *path != case.path);
                 self.count(&case);
                 finished.push(case.into_case());
+            }
+            Ok(Line::Foreign { path }) => {
+                let (named, count) = &mut self.foreign;
+                *count += 1;
+                if named.len() < NAMED {
+                    named.push(shown(&path));
+                }
             }
             Ok(Line::Stopped { reason }) => {
                 self.stopped.get_or_insert(reason);
@@ -266,6 +278,14 @@ impl Session {
             let why = format!("a test has written to the report of its session: {invalid}");
             return Outcome::error(why);
         }
+        if let (named, count @ 1..) = &self.foreign {
+            return Outcome::error(format!(
+                "pytest ran {}, which {} not belong to {}",
+                list(named, *count),
+                if *count == 1 { "does" } else { "do" },
+                self.selected_by
+            ));
+        }
         let stopped = |words: &str| match &self.stopped {
             Some(reason) => format!("{words}: {reason}"),
             None => format!("{words}{}", message_of_stderr()),
@@ -279,10 +299,12 @@ impl Session {
             0 if self.lost() > 0 => {
                 let (lost, all) = (self.lost(), self.selected.unwrap_or_default());
                 Outcome::error(match &self.stopped {
+                    Some(why) if all == 1 => format!("its only test was not run: {why}"),
                     Some(why) => format!("{lost} of {all} tests were not run: {why}"),
                     None => {
                         let done = self.done;
-                        format!("pytest exited with code 0, but ran {done} of {all} tests")
+                        let tests = if all == 1 { "test" } else { "tests" };
+                        format!("pytest exited with code 0, but ran {done} of {all} {tests}")
                     }
                 })
             }
@@ -357,8 +379,10 @@ impl Session {
             }
         }
         let others: u64 = self.counts.values().sum::<u64>() - failed - errors;
-        if others > 0 {
-            parts.push(format!("{others} others"));
+        match others {
+            0 => {}
+            1 => parts.push("1 other".to_owned()),
+            others => parts.push(format!("{others} others")),
         }
         match self.lost() {
             0 => {}
@@ -377,11 +401,16 @@ impl Session {
             .get(&status)
             .map(Vec::as_slice)
             .unwrap_or_default();
-        let more = count.saturating_sub(u64::try_from(named.len()).unwrap_or(u64::MAX));
-        match more {
-            0 => named.join(", "),
-            more => format!("{} and {more} more", named.join(", ")),
-        }
+        list(named, count)
+    }
+}
+
+/// The names of the first tests, and how many more there are.
+fn list(named: &[String], count: u64) -> String {
+    let more = count.saturating_sub(u64::try_from(named.len()).unwrap_or(u64::MAX));
+    match more {
+        0 => named.join(", "),
+        more => format!("{} and {more} more", named.join(", ")),
     }
 }
 

@@ -82,14 +82,14 @@ fn exit_code_and_cases_decide_the_outcome() {
             two("fail", "pass"),
             1,
             Status::Fail,
-            "1 failed (a), 1 others",
+            "1 failed (a), 1 other",
         ),
         (two("fail", "fail"), 1, Status::Fail, "2 failed (a, b)"),
         (
             two("pass", "error"),
             1,
             Status::Error,
-            "1 in error (b), 1 others",
+            "1 in error (b), 1 other",
         ),
         (
             two("error", "fail"),
@@ -102,7 +102,7 @@ fn exit_code_and_cases_decide_the_outcome() {
             two("fail", "pass"),
             0,
             Status::Fail,
-            "1 failed (a), 1 others",
+            "1 failed (a), 1 other",
         ),
         (
             two("pass", "pass"),
@@ -141,6 +141,26 @@ fn session_that_ran_less_than_it_collected_is_never_green() {
     let nothing = format!("{{\"is\": \"ready\"}}\n{}", end(0));
     let reason = "pytest exited with code 0 without running tests";
     assert_eq!(judged(&nothing, 0), (Status::Error, reason.to_owned()));
+}
+
+#[test]
+fn session_that_ran_something_else_than_was_asked_is_never_green() {
+    let foreign =
+        |name: &str| format!("{{\"is\": \"foreign\", \"path\": [\"o.py\", \"{name}\"]}}\n");
+    let four: String = ["a", "b", "c", "d"].into_iter().map(foreign).collect();
+    for (lines, reason) in [
+        (
+            foreign("a"),
+            "pytest ran o.py::a, which does not belong to t.py",
+        ),
+        (
+            four,
+            "pytest ran o.py::a, o.py::b, o.py::c and 1 more, which do not belong to t.py",
+        ),
+    ] {
+        let report = two("pass", "pass") + &lines + &end(0);
+        assert_eq!(judged(&report, 0), (Status::Error, reason.to_owned()));
+    }
 }
 
 #[test]
@@ -285,7 +305,7 @@ fn full_host_costs_cases_and_no_result() {
         .install();
     let outcome = Pytest::run(Task::new("1-t", file())).unwrap();
     assert_eq!(outcome.status, Status::Fail);
-    assert_eq!(outcome.reason.unwrap(), "1 failed (a), 1 others");
+    assert_eq!(outcome.reason.unwrap(), "1 failed (a), 1 other");
     let expected = (Level::Warn, "later tests are not cases: full".to_owned());
     assert_eq!(host.log(), [expected]);
 }
