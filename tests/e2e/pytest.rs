@@ -2,6 +2,7 @@
 //! results, what a broken project looks like, and that nothing is lost, run twice or left behind.
 
 mod faults;
+mod found;
 mod plugins;
 
 use std::collections::BTreeMap;

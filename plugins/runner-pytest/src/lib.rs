@@ -12,6 +12,7 @@ mod project;
 mod report;
 mod resolve;
 mod session;
+mod source;
 
 use command::{INTERPRETER, OPTIONS, PART_SIZE, Request};
 use persea_plugin_sdk::prelude::*;

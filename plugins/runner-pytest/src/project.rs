@@ -6,6 +6,8 @@ use std::collections::HashMap;
 
 use persea_plugin_sdk::workspace::{self, FileKind};
 
+use crate::source::is_named;
+
 /// Limit for a file of configuration, in bytes. A larger one counts as none.
 const MAX_CONFIG: u64 = 1 << 20;
 
@@ -26,6 +28,10 @@ const CONFIGS: [(&str, Option<&str>); 9] = [
 /// The names that pytest gives test files where nothing else is configured.
 const PYTHON_FILES: [&str; 2] = ["test_*.py", "*_test.py"];
 
+/// The names of the text files that pytest takes examples of doctest from, where nothing else is
+/// configured.
+const TEXTS: &str = "test*.txt";
+
 /// Directories that pytest does not search where nothing else is configured.
 const NOT_SEARCHED: [&str; 8] = [
     "*.egg",
@@ -43,12 +49,89 @@ thread_local! {
     static DIRECTORIES: RefCell<HashMap<String, Directory>> = RefCell::default();
 }
 
+/// How tests are named: prefixes, or patterns of the shell.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Naming {
+    pub(crate) functions: Vec<String>,
+    pub(crate) classes: Vec<String>,
+}
+
+impl Default for Naming {
+    fn default() -> Self {
+        Self {
+            functions: vec!["test".to_owned()],
+            classes: vec!["Test".to_owned()],
+        }
+    }
+}
+
+impl Naming {
+    pub(crate) fn is_function(&self, name: &str) -> bool {
+        is_named(name, &self.functions)
+    }
+
+    pub(crate) fn is_class(&self, name: &str) -> bool {
+        is_named(name, &self.classes)
+    }
+}
+
+/// What a configuration of pytest sets.
+#[derive(Clone, Debug, PartialEq)]
+struct Config {
+    /// Patterns for the names of test files.
+    files: Vec<String>,
+    naming: Naming,
+    /// Patterns for directories that pytest does not search.
+    not_searched: Vec<String>,
+    has_doctest_modules: bool,
+    /// Patterns for text files with examples of doctest.
+    texts: Vec<String>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self::read("")
+    }
+}
+
+impl Config {
+    fn read(text: &str) -> Self {
+        let words = |key: &str, default: &[&str]| match words(text, key) {
+            none if none.is_empty() => default.iter().map(|&each| each.to_owned()).collect(),
+            some => some,
+        };
+        let plain = || text.lines().filter_map(|line| line.split('#').next());
+        let separators = [' ', '\t', ',', '"', '\'', '[', ']'];
+        let options = plain().flat_map(|line| line.split(separators));
+        let texts: Vec<String> = options
+            .filter_map(|option| option.strip_prefix("--doctest-glob="))
+            .map(str::to_owned)
+            .collect();
+        let naming = Naming::default();
+        let names = |key: &str, default: Vec<String>| match words(key, &[]) {
+            none if none.is_empty() => default,
+            some => some,
+        };
+        Self {
+            files: words("python_files", &PYTHON_FILES),
+            naming: Naming {
+                functions: names("python_functions", naming.functions),
+                classes: names("python_classes", naming.classes),
+            },
+            not_searched: words("norecursedirs", &NOT_SEARCHED),
+            has_doctest_modules: plain().any(|line| line.contains("--doctest-modules")),
+            texts: match texts.is_empty() {
+                true => vec![TEXTS.to_owned()],
+                false => texts,
+            },
+        }
+    }
+}
+
 /// What a directory says about pytest.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Directory {
-    /// The patterns `python_files` of the configuration; empty for those of pytest. None without
-    /// a configuration.
-    config: Option<Vec<String>>,
+    config: Option<Config>,
     has_conftest: bool,
     is_virtual_environment: bool,
 }
@@ -62,16 +145,18 @@ pub(crate) struct Project {
     pub(crate) uses_pytest: bool,
     /// Whether pytest would come to the file when it walks through the project.
     pub(crate) is_searched: bool,
-    patterns: Vec<String>,
+    /// Whether pytest takes the examples of doctest in each module for tests.
+    pub(crate) has_doctest_modules: bool,
+    pub(crate) naming: Naming,
+    config: Config,
 }
 
 impl Project {
     /// Reads what the directories above a file, or the directory itself, say about pytest.
     pub(crate) fn of(path: &str, is_directory: bool) -> Self {
-        let mut project = Self {
-            is_searched: true,
-            ..Self::default()
-        };
+        let mut project = Self::default();
+        let mut is_virtual_environment = false;
+        let mut directories = Vec::new();
         let mut directory = match is_directory {
             true => path,
             false => parent(path),
@@ -79,16 +164,26 @@ impl Project {
         loop {
             let said = read(directory);
             project.uses_pytest |= said.config.is_some() || said.has_conftest;
-            project.is_searched &= !said.is_virtual_environment && !is_not_searched(directory);
-            if let (None, Some(patterns)) = (&project.config_directory, said.config) {
+            is_virtual_environment |= said.is_virtual_environment;
+            if let (None, Some(config)) = (&project.config_directory, said.config) {
                 project.config_directory = Some(directory.to_owned());
-                project.patterns = patterns;
+                project.config = config;
             }
+            directories.push(directory);
             if matches!(directory, "" | "." | "/") || directory.ends_with("..") {
-                return project;
+                break;
             }
             directory = parent(directory);
         }
+        let is_not_searched = |directory: &&str| {
+            let name = directory.rsplit('/').next().unwrap_or_default();
+            let mut patterns = project.config.not_searched.iter();
+            !matches!(name, "" | "." | "..") && patterns.any(|pattern| is_match(pattern, name))
+        };
+        project.is_searched = !is_virtual_environment && !directories.iter().any(is_not_searched);
+        project.has_doctest_modules = project.config.has_doctest_modules;
+        project.naming = project.config.naming.clone();
+        project
     }
 
     /// Whether pytest takes a file of this name for a test file.
@@ -98,10 +193,13 @@ impl Project {
             true => is_match(pattern.trim_start_matches("./"), path) || path.ends_with(pattern),
             false => is_match(pattern, name),
         };
-        match self.patterns.is_empty() {
-            true => PYTHON_FILES.into_iter().any(matches),
-            false => self.patterns.iter().any(|pattern| matches(pattern)),
-        }
+        self.config.files.iter().any(|pattern| matches(pattern))
+    }
+
+    /// Whether pytest looks for examples of doctest in a text file of this name.
+    pub(crate) fn names_text(&self, name: &str) -> bool {
+        let mut patterns = self.config.texts.iter();
+        patterns.any(|pattern| is_match(pattern, name))
     }
 }
 
@@ -111,11 +209,6 @@ fn parent(path: &str) -> &str {
         Some((parent, _)) => parent,
         None => "",
     }
-}
-
-fn is_not_searched(directory: &str) -> bool {
-    let name = directory.rsplit('/').next().unwrap_or_default();
-    !matches!(name, "" | "." | "..") && NOT_SEARCHED.iter().any(|pattern| is_match(pattern, name))
 }
 
 fn read(directory: &str) -> Directory {
@@ -136,7 +229,7 @@ fn read(directory: &str) -> Directory {
         let bytes = workspace::read_to_end(&within(name), MAX_CONFIG).ok()?;
         let text = String::from_utf8_lossy(&bytes).into_owned();
         let has_table = table.is_none_or(|table| text.lines().any(|line| line.trim() == table));
-        has_table.then(|| python_files(&text))
+        has_table.then(|| Config::read(&text))
     });
     let said = Directory {
         config,
@@ -153,11 +246,11 @@ pub(crate) fn forget() {
     DIRECTORIES.take();
 }
 
-/// The patterns of `python_files` in an INI or TOML file; empty where it does not set them.
-fn python_files(text: &str) -> Vec<String> {
+/// The words of a setting in an INI or TOML file; empty where it does not set them.
+fn words(text: &str, key: &str) -> Vec<String> {
     let mut lines = text.lines();
     let first = lines.find_map(|line| {
-        let rest = line.trim_start().strip_prefix("python_files")?.trim_start();
+        let rest = line.trim_start().strip_prefix(key)?.trim_start();
         rest.strip_prefix('=').or_else(|| rest.strip_prefix(':'))
     });
     let Some(first) = first else {
@@ -182,7 +275,7 @@ fn python_files(text: &str) -> Vec<String> {
 }
 
 /// Whether a name matches a pattern of the shell with `*` and `?`.
-fn is_match(pattern: &str, name: &str) -> bool {
+pub(crate) fn is_match(pattern: &str, name: &str) -> bool {
     let (mut pattern, mut name) = (pattern.chars(), name.chars());
     loop {
         match pattern.next() {
@@ -250,7 +343,7 @@ mod tests {
             ("python_files: a.py", vec!["a.py"]),
             ("[pytest]\naddopts = -q\n", vec![]),
         ] {
-            assert_eq!(python_files(text), expected, "{text}");
+            assert_eq!(words(text, "python_files"), expected, "{text}");
         }
     }
 }

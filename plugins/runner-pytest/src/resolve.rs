@@ -6,20 +6,14 @@ use persea_plugin_sdk::prelude::*;
 use persea_plugin_sdk::workspace::{self, FileKind};
 
 use crate::project::Project;
+use crate::source::{Evidence, evidence, has_examples, imports_pytest, is_test_function, marks};
 use crate::{FILES, KIND};
 
 /// Limit for a Python file, in bytes.
 const MAX_FILE: u64 = 4 << 20;
 
-/// Marks with a meaning of their own, which are no tags.
-const BUILT_IN_MARKS: [&str; 6] = [
-    "parametrize",
-    "skip",
-    "skipif",
-    "xfail",
-    "usefixtures",
-    "filterwarnings",
-];
+/// Files that doctest does not take examples from.
+const NO_MODULES: [&str; 3] = ["setup.py", "__main__.py", "conftest.py"];
 
 /// Resolves a reference.
 pub(crate) fn resolve(reference: &str) -> Result<Resolution, Error> {
@@ -83,7 +77,9 @@ fn found_file(reference: &str) -> Result<Resolution, Error> {
         None => (reference, None),
     };
     let not = |why: String| Ok(Resolution::not_found(why));
-    if !file.ends_with(".py") {
+    let name = file.rsplit('/').next().unwrap_or(file);
+    let is_python = file.ends_with(".py");
+    if !is_python && !matches!(name.rsplit_once('.'), Some((_, "txt" | "rst" | "md"))) {
         return not(format!(
             "{file} is not a Python file: its name does not end with .py"
         ));
@@ -95,7 +91,13 @@ fn found_file(reference: &str) -> Result<Resolution, Error> {
         Err(error) => return not(error.message),
     };
     let project = Project::of(file, false);
-    if test.is_none() && !project.names(file) {
+    // With --doctest-modules every module may have tests. An executable file is one by itself.
+    let may_have_examples = match is_python {
+        true => project.has_doctest_modules && !NO_MODULES.contains(&name) && !stat.executable,
+        false => project.uses_pytest && project.names_text(name) && !stat.executable,
+    };
+    let is_named = test.is_some() || (is_python && project.names(file));
+    if !is_named && !may_have_examples && name != "conftest.py" {
         return not(format!(
             "pytest does not take {file} for a test file, by its name"
         ));
@@ -106,6 +108,9 @@ fn found_file(reference: &str) -> Result<Resolution, Error> {
     }
     if stat.size > MAX_FILE {
         let limit = MAX_FILE >> 20;
+        if project.uses_pytest && is_named {
+            warn(file, &format!("it is larger than {limit} MiB"));
+        }
         return not(format!(
             "{file} is larger than {limit} MiB, the limit for a Python file"
         ));
@@ -116,22 +121,46 @@ fn found_file(reference: &str) -> Result<Resolution, Error> {
         Err(error) => return not(error.message),
     };
     let text = String::from_utf8_lossy(&bytes);
-    let imports_pytest = imports_pytest(&text);
-    if !(project.uses_pytest || imports_pytest) {
-        let has_functions = text.lines().any(is_test_function);
+    let naming = &project.naming;
+    if name == "conftest.py" && text.contains("def pytest_collect_file") {
+        let directory = file.strip_suffix("conftest.py").unwrap_or_default();
+        let directory = if directory.is_empty() { "." } else { directory };
+        log(
+            Level::Warn,
+            &format!(
+                "{file} may hold tests that were not found: pytest_collect_file(); \
+                 `persea run pytest:{directory}` runs them"
+            ),
+        );
+    }
+    if !(project.uses_pytest || imports_pytest(&text)) {
+        let has_functions = text.lines().any(|line| is_test_function(line, naming));
         if has_functions && !text.contains("unittest") && !stat.executable {
-            let message = format!(
-                "{file} may hold tests of pytest that were not found: nothing shows that the \
-                 project uses pytest; `persea run pytest:{file}` runs them"
-            );
-            log(Level::Warn, &message);
+            warn(file, "nothing shows that the project uses pytest");
         }
         return not(format!(
             "nothing shows that {file} uses pytest; `pytest:{file}` runs it"
         ));
     }
-    if !has_tests(&text) {
-        return not(format!("{file} has no tests of pytest"));
+    let has_examples = may_have_examples && has_examples(&text);
+    match evidence(&text, naming) {
+        Evidence::Tests if is_named => {}
+        Evidence::Doubt(_) if test.is_some() => {}
+        // Of a file of unittest with another name pytest takes the examples only.
+        _ if has_examples && !is_named && text.contains("unittest") => {
+            warn(file, "doctests");
+            return not(format!("pytest takes only the doctests of {file}"));
+        }
+        _ if has_examples => {}
+        Evidence::Doubt(why) if is_named => {
+            warn(file, &why);
+            return not(format!(
+                "{file} has no test of pytest that reading it shows"
+            ));
+        }
+        Evidence::Tests | Evidence::Doubt(_) | Evidence::Nothing => {
+            return not(format!("{file} has no tests of pytest"));
+        }
     }
     let runnable = Runnable::new(KIND).uri(reference);
     let runnable = match test {
@@ -140,6 +169,14 @@ fn found_file(reference: &str) -> Result<Resolution, Error> {
     };
     let runnable = with_project(runnable, &project, marks(&text));
     Ok(Resolution::found([runnable]))
+}
+
+/// Warns of a file whose tests, if it has some, are not in the job.
+fn warn(file: &str, why: &str) {
+    let message = format!(
+        "{file} may hold tests that were not found: {why}; `persea run pytest:{file}` runs them"
+    );
+    log(Level::Warn, &message);
 }
 
 /// Adds what the project says: the directory with the configuration, where that is not the
@@ -154,50 +191,4 @@ fn with_project(mut runnable: Runnable, project: &Project, tags: Vec<String>) ->
         runnable = runnable.tag(tag, [""; 0]);
     }
     runnable
-}
-
-fn imports_pytest(text: &str) -> bool {
-    text.lines().map(str::trim_start).any(|line| {
-        let after = |word: &str| {
-            let rest = line.strip_prefix(word)?.trim_start();
-            rest.strip_prefix("pytest")
-        };
-        let rest = after("import ").or_else(|| after("from "));
-        rest.is_some_and(|rest| !rest.starts_with(|next: char| next.is_alphanumeric()))
-    })
-}
-
-/// Whether a line at the top level defines a function whose name begins with `test`.
-fn is_test_function(line: &str) -> bool {
-    let line = line.strip_prefix("async ").unwrap_or(line);
-    line.strip_prefix("def ")
-        .is_some_and(|name| name.trim_start().starts_with("test"))
-}
-
-/// Whether the text of a test file looks as if it had tests: functions, or classes that may inherit
-/// some. A file without any would be a session of nothing.
-fn has_tests(text: &str) -> bool {
-    let is_class = |line: &str| {
-        line.strip_prefix("class ")
-            .is_some_and(|rest| rest.trim_start().starts_with("Test") || rest.contains("Test"))
-    };
-    text.lines()
-        .map(str::trim_start)
-        .any(|line| is_test_function(line) || is_class(line))
-        || text.contains("import *")
-}
-
-/// The marks that a file uses, sorted, without those of pytest itself.
-fn marks(text: &str) -> Vec<String> {
-    let pieces = text.split("pytest.mark.").skip(1);
-    let mut marks: Vec<String> = pieces
-        .map(|piece| {
-            let is_name = |next: &char| next.is_alphanumeric() || *next == '_';
-            piece.chars().take_while(is_name).collect::<String>()
-        })
-        .filter(|mark| !mark.is_empty() && !BUILT_IN_MARKS.contains(&mark.as_str()))
-        .collect();
-    marks.sort();
-    marks.dedup();
-    marks
 }

@@ -172,6 +172,94 @@ fn file_of_test_functions_without_a_sign_of_pytest_is_warned_of() {
     assert!(warnings.is_empty(), "a file without tests: {warnings:?}");
 }
 
+#[test]
+fn test_of_another_file_and_test_without_def_are_a_session() {
+    for text in [
+        "from shared import test_x\n",
+        "test_lam = lambda: 1\n",
+        "from shared import (\n    test_x,\n)\n",
+    ] {
+        found(&[("pytest.ini", ""), ("test_a.py", text)], "test_a.py");
+    }
+}
+
+#[test]
+fn file_that_may_have_tests_is_warned_of_in_a_project_that_uses_pytest() {
+    let text = "import x\nglobals()[\"test_g\"] = x.run\n";
+    let (finding, warnings) = ask(&[("pytest.ini", ""), ("test_a.py", text)], "test_a.py");
+    assert!(matches!(finding, Finding::NotFound(_)), "{finding:?}");
+    let expected = "test_a.py may hold tests that were not found: globals() in line 2; \
+                    `persea run pytest:test_a.py` runs them";
+    assert_eq!(warnings, [expected]);
+    // pytest does not look into a file of another name.
+    let (_, warnings) = ask(&[("pytest.ini", ""), ("tool.py", text)], "tool.py");
+    assert!(warnings.is_empty(), "{warnings:?}");
+    // The user has named the test.
+    let named = [("pytest.ini", ""), ("test_a.py", text)];
+    found(&named, "test_a.py::test_g");
+}
+
+#[test]
+fn examples_of_doctest_are_tests_where_the_configuration_says_so() {
+    let text = "def f():\n    \"\"\"\n    >>> 1 + 1\n    2\n    \"\"\"\n";
+    let with = ("pytest.ini", "[pytest]\naddopts = -q --doctest-modules\n");
+    for name in ["test_a.py", "lib.py"] {
+        found(&[with, (name, text)], name);
+        refused(&[("pytest.ini", "[pytest]\n"), (name, text)], name);
+    }
+    refused(&[with, ("lib.py", "def f(): pass\n")], "lib.py");
+    refused(&[with, ("setup.py", text)], "setup.py");
+    found(&[("pytest.ini", ""), ("test_a.txt", text)], "test_a.txt");
+    refused(&[("pytest.ini", ""), ("notes.txt", text)], "notes.txt");
+    refused(&[("test_a.txt", text)], "test_a.txt");
+    let globs = "[pytest]\naddopts = --doctest-glob=*.rst\n";
+    found(&[("pytest.ini", globs), ("a.rst", text)], "a.rst");
+    // The classes of such a file are tests of unittest, which pytest does not see.
+    let both = format!("import unittest\n{text}");
+    let (_, warnings) = ask(&[with, ("lib.py", &both)], "lib.py");
+    assert!(warnings[0].contains("tests that were not found: doctests"));
+}
+
+#[test]
+fn names_and_directories_of_tests_are_those_of_the_configuration() {
+    let ini = "[pytest]\npython_files = check_*.py\npython_functions = check\n\
+               python_classes = Check\nnorecursedirs = skipped\n";
+    let ini = ("pytest.ini", ini);
+    for (path, text) in [
+        ("check_a.py", "def check_a(): pass\n"),
+        ("check_a.py", "class CheckA:\n    def check(self): pass\n"),
+        ("build/check_a.py", "def check_a(): pass\n"),
+    ] {
+        found(&[ini, (path, text)], path);
+    }
+    for (path, text) in [
+        ("check_a.py", "def test_a(): pass\n"),
+        ("test_a.py", "def check_a(): pass\n"),
+        ("skipped/check_a.py", "def check_a(): pass\n"),
+    ] {
+        refused(&[ini, (path, text)], path);
+    }
+}
+
+#[test]
+fn conftest_that_collects_other_files_is_warned_of() {
+    let text = "def pytest_collect_file(parent, path): return None\n";
+    let (_, warnings) = ask(&[("t/conftest.py", text)], "t/conftest.py");
+    assert!(
+        warnings[0].contains("`persea run pytest:t/` runs them"),
+        "{warnings:?}"
+    );
+    let (_, warnings) = ask(&[("conftest.py", "X = 1\n")], "conftest.py");
+    assert!(warnings.is_empty(), "{warnings:?}");
+}
+
+#[test]
+fn test_file_that_is_too_large_to_read_is_warned_of() {
+    let text = "#".repeat((4 << 20) + 1);
+    let (_, warnings) = ask(&[("pytest.ini", ""), ("test_a.py", &text)], "test_a.py");
+    assert!(warnings[0].contains("it is larger than 4 MiB"));
+}
+
 /// The answer of a lister for a directory whose files pytest names with this report.
 fn listed(report: &str, code: i32, settings: &[(&str, i64)]) -> Result<Listing, Error> {
     let answer = Answer::code(code).report(report).stderr("ERROR: odd\n");
