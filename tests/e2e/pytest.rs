@@ -217,16 +217,19 @@ fn configured() -> Fixture {
 #[test]
 fn directory_has_the_files_that_pytest_itself_names() {
     let fixture = configured();
-    run(&fixture, &["pytest:."]).code(0);
     let expected = [
         ("tests/sub/test_b.py::test_two", "PASS"),
         ("tests/test_a.py::test_one", "PASS"),
     ];
-    assert_cases(&fixture, &expected);
-    run(&fixture, &["pytest:tests/sub"]).code(0);
-    assert_cases(&fixture, &expected[..1]);
-    run(&fixture, &["pytest:other"]).code(1);
-    assert_cases(&fixture, &[("other/test_c.py::test_four", "FAIL")]);
+    for interpreter in [NEW, OLD] {
+        let interpreter = python(interpreter);
+        run_with(&fixture, &interpreter, &["pytest:."]).code(0);
+        assert_cases(&fixture, &expected);
+        run_with(&fixture, &interpreter, &["pytest:tests/sub"]).code(0);
+        assert_cases(&fixture, &expected[..1]);
+        run_with(&fixture, &interpreter, &["pytest:other"]).code(1);
+        assert_cases(&fixture, &[("other/test_c.py::test_four", "FAIL")]);
+    }
     let listed = fixture.run(&["list", "pytest:."]).code(0);
     assert!(listed.stderr.contains("--run-listers"), "{listed}");
 }
@@ -400,6 +403,25 @@ fn files_of_unittest_and_pytest_in_one_project_run_once_each() {
             ("tests/test_u.py::T::test_a", "PASS"),
         ],
     );
+}
+
+#[test]
+fn file_of_a_package_runs_once_also_where_pytest_takes_it_for_the_package() {
+    for interpreter in [NEW, OLD] {
+        let fixture = project(&[
+            ("pytest.ini", "[pytest]\npython_files = *.py\n"),
+            ("pkg/__init__.py", "def test_init(): pass\n"),
+            ("pkg/test_a.py", "def test_a(): pass\n"),
+        ]);
+        run_with(&fixture, &python(interpreter), &["pytest:."]).code(0);
+        assert_cases(
+            &fixture,
+            &[
+                ("pkg/__init__.py::test_init", "PASS"),
+                ("pkg/test_a.py::test_a", "PASS"),
+            ],
+        );
+    }
 }
 
 #[test]

@@ -29,6 +29,7 @@ def list_files():
 
 def lister(channel, selection):
     import pytest
+    from _pytest.reports import CollectReport  # pytest has it since 7.0
 
     class Lister:
         def __init__(self):
@@ -47,7 +48,7 @@ def lister(channel, selection):
             if self.is_selecting or isinstance(collector, pytest.Package) or not isinstance(collector, pytest.File):
                 return None
             self.files.setdefault(file_of(collector))
-            return pytest.CollectReport(collector.nodeid, "passed", None, [])
+            return CollectReport(collector.nodeid, "passed", None, [])
 
         @pytest.hookimpl(tryfirst=True)
         def pytest_collectreport(self, report):
