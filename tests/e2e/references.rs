@@ -371,7 +371,7 @@ fn job_without_a_started_test_is_no_success() {
     let run = |options: &[&str]| fixture.run(&[&["run", "--job", "setup.toml"], options].concat());
     let ran = run(&[]).code(2);
     assert_eq!(fixture.job().results()["cancel"], 1);
-    assert_stderr(&ran, &["error: none of the 1 tests was run"]);
+    assert_stderr(&ran, &["error: the only test was not run"]);
     run(&["--set", "run.exit.cancelled=fail"]).code(1);
     run(&["--dry-run"]).code(0);
     for requirement in [

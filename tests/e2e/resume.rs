@@ -328,7 +328,7 @@ fn interrupted_job_goes_on_with_one_result_for_each_test() {
         assert_eq!(end_of(&project, "a")["attempts"], 2);
         assert_eq!(end_of(&project, "later").get("attempts"), None);
         let ran = resume(&project).code(2);
-        assert_stderr(&ran, &["nothing to resume", "4 tests", "--failed"]);
+        assert_stderr(&ran, &["nothing to resume", "(4 in all)", "--failed"]);
     }
 }
 
@@ -358,7 +358,7 @@ fn job_that_has_ended_has_nothing_to_resume() {
     project.run(&["run", "job.json"]).code(1);
     let before = project.job().read("events.jsonl");
     let ran = resume(&project).code(2);
-    assert_stderr(&ran, &["nothing to resume", "1 tests", "help: "]);
+    assert_stderr(&ran, &["nothing to resume", "(1 in all)", "help: "]);
     assert_eq!(project.job().read("events.jsonl"), before);
     assert_eq!(project.lines("a.runs").len(), 1);
     let ran = project.run(&["run", "--resume", "abcdef"]).code(4);

@@ -303,8 +303,13 @@ impl Pieces {
     fn fail(&mut self, name: &str, why: &str) {
         self.close();
         let error = format!("its tests cannot be listed: {}", cut(why, LONGEST_REASON));
-        let reference = match name == self.reference {
-            true => name.to_owned(),
+        // A reference such as `pytest:.` ends with the name.
+        let is_named = match self.reference.trim_end_matches('/').strip_suffix(name) {
+            Some(prefix) => prefix.is_empty() || prefix.ends_with(':'),
+            None => false,
+        };
+        let reference = match is_named {
+            true => self.reference.clone(),
             false => format!("{}: {name}", self.reference),
         };
         self.push(reference, Answer::Failed { error });

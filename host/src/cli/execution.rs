@@ -234,8 +234,11 @@ fn code(summary: &Summary, config: &Config) -> u8 {
     }
     if code == exit::OK && summary.ran == 0 && tally.total() > 0 && !is_dry {
         eprint_line(format_args!(
-            "error: none of the {} tests was run",
-            tally.total()
+            "error: {} run",
+            match tally.total() {
+                1 => "the only test was not".to_owned(),
+                total => format!("none of the {total} tests was"),
+            }
         ));
         code |= exit::JOB_FAIL;
     }

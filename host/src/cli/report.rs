@@ -55,8 +55,13 @@ impl Report {
         match unfinished {
             0 => Ok(exit::OK),
             count => {
+                let (tests, them) = match count {
+                    1 => ("test", "it"),
+                    _ => ("tests", "them"),
+                };
                 eprint_line(format_args!(
-                    "error: {count} tests of this job did not finish; the report has them as ERROR"
+                    "error: {count} {tests} of this job did not finish; the report has {them} as \
+                     ERROR"
                 ));
                 Ok(exit::JOB_FAIL)
             }

@@ -191,10 +191,11 @@ fn why_nothing(file: &str, found: &Discovery, filter: Option<&str>) -> String {
         .flat_map(|(class, tests)| tests.iter().map(move |test| (class, test)));
     if let (Some(filter), Some((class, test))) = (filter, tests.clone().next()) {
         let (count, method) = (tests.count(), &test.method);
-        return format!(
-            "no test of {file} matches `{filter}`: \
-             it has {count} tests, such as {class}.{method}"
-        );
+        let has = match count {
+            1 => "its only test is".to_owned(),
+            count => format!("it has {count} tests, such as"),
+        };
+        return format!("no test of {file} matches `{filter}`: {has} {class}.{method}");
     }
     if let Some((class, _)) = found.classes.first() {
         return format!("the class {class} of {file} has no method whose name begins with `test`");

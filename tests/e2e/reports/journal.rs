@@ -85,10 +85,12 @@ fn report_of_a_killed_job_has_every_planned_test() {
         assert_eq!(finished.len(), keep);
 
         let ran = report(&fixture, path, "json").code(2);
-        let count = format!(
-            "{} tests of this job did not finish; the report has them as ERROR",
-            TESTS - keep
-        );
+        let count = match TESTS - keep {
+            1 => "1 test of this job did not finish; the report has it as ERROR".to_owned(),
+            open => {
+                format!("{open} tests of this job did not finish; the report has them as ERROR")
+            }
+        };
         assert!(ran.stderr.contains(&count), "{ran}");
         let results: Value = serde_json::from_str(&ran.stdout).unwrap();
         let tests = results["tests"].as_array().unwrap();

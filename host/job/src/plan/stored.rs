@@ -45,7 +45,7 @@ pub enum ResumeError {
         version: String,
     },
     /// Every task has its result.
-    #[error("nothing to resume: the job has ended, and all of its {total} tests have a result")]
+    #[error("nothing to resume: the job has ended with a result for every test ({total} in all)")]
     Whole {
         /// The number of tests.
         total: usize,

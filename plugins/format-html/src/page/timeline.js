@@ -48,7 +48,7 @@ function timelineView() {
     }
     top += ends.length * LANE + 6;
   }
-  const label = `${ran.length} tests in ${duration(total)}`;
+  const label = `${counted(ran.length, 'test', 'tests')} in ${duration(total)}`;
   return [
     make('h2', null, 'Timeline'),
     make('p', { class: 'quiet' }, `${label}. A bar leads to its test.`,
