@@ -69,6 +69,8 @@ pub(crate) struct Request {
     pub(crate) part: String,
     /// The arguments of pytest.
     pub(crate) arguments: Vec<String>,
+    /// The directory of the project, to which messages make paths relative.
+    pub(crate) project: String,
     /// A session without tests is SKIP: another one of the same directory may have some.
     pub(crate) may_be_empty: bool,
 }
@@ -104,6 +106,7 @@ impl Request {
             selected: if is_all { String::new() } else { uri },
             part,
             arguments,
+            project: task.more.text("project-dir").unwrap_or_default().to_owned(),
             may_be_empty: own("empty") == "skip",
         })
     }

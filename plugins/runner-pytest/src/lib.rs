@@ -7,6 +7,8 @@
 
 mod batch;
 mod command;
+mod crash;
+mod late_exit;
 mod listing;
 mod project;
 mod report;
@@ -85,7 +87,7 @@ impl Runner for Pytest {
         };
         let mut session = Session::new(&request);
         session.read(&child)?;
-        let exit = child.wait()?;
+        let exit = session.wait(&child)?;
         Ok(session.outcome(&exit))
     }
 }

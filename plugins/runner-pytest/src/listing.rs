@@ -103,7 +103,7 @@ impl Found {
             Line::Problem { reason } => return Err(Error::new("missing", reason)),
             Line::Stopped { reason } => return Err(Error::new("failed", reason)),
             Line::Collected { deselected, .. } => self.deselected = deselected,
-            Line::End { code } => self.code = Some(code),
+            Line::End { code, .. } => self.code = Some(code),
             Line::File { path, tests, tags } => {
                 let parts = parts(tests, part_size);
                 for number in 1..=parts {

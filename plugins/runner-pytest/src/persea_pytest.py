@@ -16,7 +16,8 @@ The environment variable PERSEA_REPORT_FD names the file descriptor of the repor
      "tags": [...]}                                                                 (members without a value are left out)
     {"is": "foreign", "path": [...]}                                                a test that does not belong to SELECTED
     {"is": "stopped", "reason": ..., "kind": "exit|interrupt|stop|internal"}        pytest ended the session early
-    {"is": "end", "code": 1}                                                        the exit code of pytest
+    {"is": "end", "code": 1, "waits-for": [...]}                                    the exit code of pytest, and the
+                                                                                    threads that an exit waits for
 
 The script runs in the user's interpreter (3.6 and later), in one process with the user's code. It uses pytest's public
 hooks. It is ASCII, because an interpreter in a locale without UTF-8 accepts nothing else as an argument.
@@ -98,9 +99,22 @@ def run(report, arguments, hooks):
         code = pytest.main(list(arguments), plugins=hooks)
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
-    code = int(code)
-    report.send({"is": "end", "code": code})
-    return code
+    return ended(report, code)
+
+
+def ended(report, code):
+    """Reports the end of pytest, and what the process waits for when it exits. Returns the exit code."""
+    import threading
+
+    left = []
+    for thread in threading.enumerate():
+        if not thread.daemon and thread is not threading.main_thread() and thread is not threading.current_thread():
+            left.append("thread %s" % thread.name)
+    multiprocessing = sys.modules.get("multiprocessing")
+    if hasattr(multiprocessing, "active_children"):
+        left += ["process %s" % child.name for child in multiprocessing.active_children() if not child.daemon]
+    report.send({"is": "end", "code": int(code), "waits-for": left[:20] or None})
+    return int(code)
 
 
 class Report:

@@ -194,8 +194,7 @@ class Configured:
             code = pytest.main(list(arguments), plugins=hooks)
             if os.getpid() == configured:
                 os._exit(1)
-            report.send({"is": "end", "code": int(code)})
-            return int(code)
+            return ended(report, code)
 
         end(session)
 

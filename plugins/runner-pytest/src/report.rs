@@ -29,7 +29,12 @@ pub(crate) enum Line {
     /// pytest ends the session early.
     Stopped { reason: String },
     /// pytest has ended the session.
-    End { code: i32 },
+    End {
+        code: i32,
+        /// The threads and processes that an exit waits for.
+        #[serde(rename = "waits-for", default)]
+        waits_for: Vec<String>,
+    },
     /// The process of a session of a batch has ended.
     Exit {
         code: Option<i32>,

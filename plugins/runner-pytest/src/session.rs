@@ -8,10 +8,13 @@ use persea_exec_command::{describe_exit, with_return_code};
 use persea_plugin_sdk::artifacts;
 use persea_plugin_sdk::cases;
 use persea_plugin_sdk::log::{Level, log};
+use persea_plugin_sdk::poll::Interest;
 use persea_plugin_sdk::prelude::*;
 use persea_plugin_sdk::process::{Child, Ending, Exit, Pipe};
 
 use crate::command::{INTERPRETER, Request};
+use crate::crash;
+use crate::late_exit::LateExit;
 use crate::report::{CaseLine, CaseStatus, Line, shown};
 
 /// Limit for a line of the report, in bytes. The script shortens long texts and stays far below it.
@@ -31,6 +34,7 @@ const MAX_MESSAGE: usize = 500;
 pub(crate) struct Session {
     /// What the session is narrowed to; empty for all.
     selected_by: String,
+    project: String,
     may_be_empty: bool,
     /// Bytes of a line that is not complete.
     rest: Vec<u8>,
@@ -52,6 +56,7 @@ pub(crate) struct Session {
     stopped: Option<String>,
     invalid: Option<String>,
     end: Option<i32>,
+    late_exit: Option<LateExit>,
     /// How the process of a session of a batch has ended.
     exit: Option<Ending>,
     orphans: i64,
@@ -63,6 +68,7 @@ impl Session {
     pub(crate) fn new(request: &Request) -> Self {
         Self {
             selected_by: request.selected.clone(),
+            project: request.project.clone(),
             may_be_empty: request.may_be_empty || !request.part.is_empty(),
             ..Self::default()
         }
@@ -88,11 +94,33 @@ impl Session {
     /// As [`read`](Self::read).
     pub(crate) fn read_of_batch(&mut self, child: &Child) -> Result<Option<Exit>, Error> {
         while self.exit.is_none() {
+            if let Some(late_exit) = &mut self.late_exit {
+                late_exit.watch(child, Interest::Readable(Pipe::Report), self.done)?;
+            }
             if !self.read_part(child)? {
                 return Ok(None);
             }
         }
-        Ok(self.exit.map(Exit::new))
+        let exit = self.exit.map(Exit::new);
+        if let (Some(late_exit), Some(exit)) = (&mut self.late_exit, &exit) {
+            late_exit.finish(exit);
+        }
+        Ok(exit)
+    }
+
+    /// Waits for the end of the process of a session.
+    ///
+    /// # Errors
+    /// Those of the process.
+    pub(crate) fn wait(&mut self, child: &Child) -> Result<Exit, Error> {
+        if let Some(late_exit) = &mut self.late_exit {
+            late_exit.watch(child, Interest::Ended, self.done)?;
+        }
+        let exit = child.wait()?;
+        if let Some(late_exit) = &mut self.late_exit {
+            late_exit.finish(&exit);
+        }
+        Ok(exit)
     }
 
     /// Reads what is in the pipe. Returns false at its end.
@@ -156,7 +184,10 @@ impl Session {
             Ok(Line::Stopped { reason }) => {
                 self.stopped.get_or_insert(reason);
             }
-            Ok(Line::End { code }) => self.end = Some(code),
+            Ok(Line::End { code, waits_for }) => {
+                self.end = Some(code);
+                self.late_exit = Some(LateExit::new(code, waits_for));
+            }
             Ok(Line::Exit {
                 code,
                 signal,
@@ -244,6 +275,7 @@ impl Session {
             let why = message_of_stderr();
             return format!("the Python interpreter {ended} before it had started pytest{why}");
         }
+        let crashed_at = crash::place(&self.project);
         let Some(path) = self.running.last() else {
             let why = message_of_stderr();
             let place = match self.selected {
@@ -251,7 +283,7 @@ impl Session {
                 Some(_) => " after the last test",
                 None => " while pytest collected the tests",
             };
-            return format!("the process of pytest {ended}{place}{why}");
+            return format!("the process of pytest {ended}{place}{crashed_at}{why}");
         };
         let lost = self.lost().saturating_sub(1);
         let lost = match lost {
@@ -260,7 +292,7 @@ impl Session {
             lost => format!("; {lost} other tests were not run"),
         };
         format!(
-            "the process of pytest {ended} while {} ran{lost}",
+            "the process of pytest {ended} while {} ran{crashed_at}{lost}",
             shown(path)
         )
     }

@@ -1,6 +1,8 @@
 //! Tests of outcomes: what a report and the end of a process mean.
 #![allow(clippy::unwrap_used)]
 
+use std::time::Duration;
+
 use persea_plugin_sdk::cases::Case;
 use persea_plugin_sdk::testing::{Answer, Host, Installed, Processes};
 
@@ -225,6 +227,32 @@ fn crash_names_the_test_and_counts_those_that_were_not_run() {
     assert_eq!(outcome, Outcome::error(reason).with("returncode", -11));
     // The host makes it INTERRUPTED or ERROR, whichever the task becomes.
     assert_eq!(host.cases(), []);
+}
+
+#[test]
+fn process_that_outlives_its_tests_is_a_case() {
+    let end = "{\"is\": \"end\", \"code\": 0, \"waits-for\": [\"thread a\", \"thread b\"]}\n";
+    let lasting = |answer: Answer| {
+        let answer = answer.report(two("pass", "pass") + end);
+        let host = host(answer.duration(Duration::from_secs(60)));
+        let outcome = Pytest::run(Task::new("1-t", file())).unwrap();
+        let names = |case: Case| (case.path.concat(), case.status);
+        let cases: Vec<(String, Status)> = host.cases().into_iter().map(names).collect();
+        (host.started_cases(), cases, outcome.status)
+    };
+    let name = "exit: all 2 tests have ended, but the thread a and 1 more have not";
+    let (started, cases, status) = lasting(Answer::code(0));
+    assert_eq!(started.last().unwrap(), &[name]);
+    assert_eq!(cases.last().unwrap(), &(name.to_owned(), Status::Warn));
+    assert_eq!(status, Status::Pass);
+    // The host ends the case with the task, and puts its name into the reason.
+    let (started, cases, _) = lasting(Answer::signal(15));
+    assert_eq!(started.last().unwrap(), &[name]);
+    assert_eq!(cases.len(), 2);
+    let quick = Answer::code(0).report(two("pass", "pass") + end);
+    let host = host(quick);
+    Pytest::run(Task::new("1-t", file())).unwrap();
+    assert_eq!((host.started_cases().len(), host.cases().len()), (0, 2));
 }
 
 #[test]

@@ -13,7 +13,10 @@ fn each_way_to_end_early_is_an_error_that_names_the_test() {
     for (body, parts) in [
         (
             "os.kill(os.getpid(), signal.SIGSEGV)",
-            ["SIGSEGV", "while test_ends ran; 1 other test was not run"],
+            [
+                "(SIGSEGV) while test_ends ran, at test_a.py:4",
+                "; 1 other test was not run",
+            ],
         ),
         (
             "os._exit(0)",
@@ -66,6 +69,22 @@ fn hanging_test_is_named_and_its_processes_end() {
     assert!(reason.contains("in case test_hangs"), "{reason}");
     assert_eq!(cases(&fixture)["test_a.py::test_hangs"], "INTERRUPTED");
     fixture.assert_no_strays();
+}
+
+#[test]
+fn thread_that_outlives_all_tests_is_named_when_the_time_is_up() {
+    let text = "import threading, time\ndef test_a(): pass\ndef test_b():\n    \
+                threading.Thread(target=time.sleep, args=(600,), name='worker').start()\n";
+    for batches in ["run.batches=true", "run.batches=false"] {
+        let fixture = project(&[INI, ("test_a.py", text)]);
+        let args = ["--set", batches, "--task-timeout", "8", "pytest:test_a.py"];
+        run(&fixture, &args).code(8);
+        let expected = "Test interrupted: Timeout reached in case exit: all 2 tests have ended, \
+                        but the thread worker has not";
+        assert_eq!(fixture.job().reason("test_a.py"), expected);
+        assert_eq!(cases(&fixture)["test_a.py::test_b"], "PASS");
+        fixture.assert_no_strays();
+    }
 }
 
 #[test]
