@@ -269,13 +269,13 @@ def plugins(report):
         @pytest.hookimpl(trylast=True)
         def pytest_configure(self, config):
             self.root = str(config.rootpath)
+            self.only_sets_up = getattr(config.option, "setuponly", False)
 
         def pytest_deselected(self, items):
             self.deselected += len(items)
 
         @pytest.hookimpl(trylast=True)
         def pytest_collection_finish(self, session):
-            self.only_sets_up = getattr(session.config.option, "setuponly", False)
             report.send({"is": "collected", "selected": len(session.items), "deselected": self.deselected})
 
         @pytest.hookimpl(optionalhook=True)
@@ -429,8 +429,13 @@ class Attempts:
         self.attempt = 1
         self.runs = 0
         self.last = None
+        self.is_withheld = False
 
     def start(self):
+        if self.is_withheld:
+            self.attempt += 1
+            self.reports = []
+        self.is_withheld = False
         self.runs += 1
         self.last = None
 
@@ -454,7 +459,11 @@ class Attempts:
     def finish(self):
         """Takes the end of an attempt. Returns whether the test has ended."""
         self.runs -= 1
-        return self.runs <= 0 and self.last is None
+        if self.runs > 0 or self.last is not None:
+            return False
+        # The plugin flaky keeps the call of a failed attempt to itself.
+        self.is_withheld = not any(each.when == "call" or each.outcome != "passed" for each in self.reports)
+        return not self.is_withheld
 
     def has_ended(self):
         return self.last is None and any(each.when == "teardown" for each in self.reports)
@@ -512,7 +521,8 @@ def worker_options(config, arguments):
     options, named = list(arguments), list(getattr(config.option, "file_or_dir", None) or ())
     while options and options[-1] in named:
         named.remove(options.pop())
-    found = ["--rootdir=%s" % config.rootpath, "-c", str(config.inipath or os.devnull)]
+    # One word: xdist takes a word that is a path for a part of the reference.
+    found = ["--rootdir=%s" % config.rootpath, "-c%s" % (config.inipath or os.devnull)]
     confcutdir = getattr(config.known_args_namespace, "confcutdir", None)
     if confcutdir:
         found.append("--confcutdir=%s" % confcutdir)

@@ -187,6 +187,27 @@ fn test_that_runs_again_is_one_case_with_its_last_outcome() {
 }
 
 #[test]
+fn attempt_whose_call_a_plugin_keeps_to_itself_is_no_pass() {
+    // As the plugin flaky does.
+    let silent = RERUNS.replace(
+        "            item.ihook.pytest_runtest_logreport(report=report)",
+        "            if report.outcome != 'rerun':\n                \
+         item.ihook.pytest_runtest_logreport(report=report)",
+    );
+    let text = "N = []\ndef test_flaky():\n    N.append(1)\n    assert len(N) > 1\n\
+                def test_always(): assert 0\n";
+    let fixture = project(&[INI, ("conftest.py", &silent), ("test_a.py", text)]);
+    run(&fixture, &["pytest:test_a.py"]).code(1);
+    assert_cases(
+        &fixture,
+        &[
+            ("test_a.py::test_flaky", "PASS"),
+            ("test_a.py::test_always", "FAIL"),
+        ],
+    );
+}
+
+#[test]
 fn test_whose_next_attempt_never_comes_is_an_error() {
     let conftest = RERUNS.replace("if not again:", "if True:");
     let text = "def test_a(): assert 0\ndef test_b(): pass\n";
