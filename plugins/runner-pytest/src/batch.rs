@@ -2,6 +2,7 @@
 //!
 //! Does not know about processes below the interpreter: `persea_pytest_batch.py` owns those.
 
+use persea_exec_command::python;
 use persea_plugin_sdk::prelude::*;
 use persea_plugin_sdk::process::{self, Child, Command, Input, Output};
 
@@ -11,10 +12,6 @@ use crate::session::{Session, interpreter_ended, missing_interpreter};
 
 /// The part of the script that serves many sessions.
 pub(crate) const BATCH: &str = include_str!("persea_pytest_batch.py");
-
-/// Prefixes of the environment variables that differ from task to task. They go into the request of
-/// a session; the interpreter starts with all others.
-const TASK_PREFIXES: [&str; 2] = ["AVOCADO_TEST_", "AVOCADO_TESTS_"];
 
 /// A running interpreter.
 struct Python {
@@ -33,22 +30,18 @@ pub(crate) fn run(batch: &mut Batch) -> Result<(), Error> {
     Ok(())
 }
 
-fn session(python: &mut Option<Python>, task: &Task) -> Result<Outcome, Error> {
+fn session(kept: &mut Option<Python>, task: &Task) -> Result<Outcome, Error> {
     let request = Request::new(task)?;
     let mut wanted = request.command.clone();
-    let differs = |(name, _): &(String, Option<String>)| {
-        TASK_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
-    };
-    let (variables, common): (Vec<_>, Vec<_>) = wanted.env.into_iter().partition(differs);
-    wanted.env = common;
+    let variables = python::take_variables(&mut wanted);
     wanted = wanted
-        .args(["-c", &script(BATCH)])
+        .args(["-c", &script(&format!("{}\n\n{BATCH}", python::BATCH))])
         .args(&request.arguments)
         .stdin(Input::Pipe)
         .stdout(Output::Discard)
         .stderr(Output::file("stderr"))
         .report(Output::Pipe);
-    let running = match python.take() {
+    let running = match kept.take() {
         Some(running) if running.command == wanted => running,
         other => {
             drop(other);
@@ -63,7 +56,13 @@ fn session(python: &mut Option<Python>, task: &Task) -> Result<Outcome, Error> {
     };
     let mut session = Session::new(&request);
     // A write fails when the interpreter has ended; its report and its exit status then say why.
-    let _ = running.child.write(&encoded(&request, task, &variables));
+    let fields = [
+        request.selected.as_str(),
+        &request.part,
+        task.output_dir().unwrap_or_default(),
+        task.work_dir().unwrap_or_default(),
+    ];
+    let _ = running.child.write(&python::request(&fields, &variables));
     let Some(exit) = session.read_of_batch(&running.child)? else {
         let exit = running.child.wait()?;
         return Ok(match session.has_problem() {
@@ -71,27 +70,6 @@ fn session(python: &mut Option<Python>, task: &Task) -> Result<Outcome, Error> {
             false => interpreter_ended(&exit),
         });
     };
-    *python = Some(running);
+    *kept = Some(running);
     Ok(session.outcome(&exit))
-}
-
-/// Encodes a request as `persea_pytest_batch.py` describes it. NUL separates the fields, because
-/// neither a path nor an environment variable can contain it.
-fn encoded(request: &Request, task: &Task, variables: &[(String, Option<String>)]) -> Vec<u8> {
-    let mut fields = [
-        request.selected.as_str(),
-        &request.part,
-        task.output_dir().unwrap_or_default(),
-        task.work_dir().unwrap_or_default(),
-    ]
-    .join("\0");
-    for (name, value) in variables {
-        fields.push('\0');
-        fields.push_str(name);
-        if let Some(value) = value {
-            fields.push('=');
-            fields.push_str(value);
-        }
-    }
-    format!("{}\n{fields}", fields.len()).into_bytes()
 }

@@ -7,7 +7,6 @@
 
 mod batch;
 mod command;
-mod crash;
 mod late_exit;
 mod listing;
 mod project;
@@ -15,6 +14,7 @@ mod report;
 mod resolve;
 mod session;
 mod source;
+mod stderr;
 
 use command::{INTERPRETER, OPTIONS, PART_SIZE, Request};
 use persea_plugin_sdk::prelude::*;

@@ -8,7 +8,8 @@ use persea_plugin_sdk::process::{self, Child, Output, Pipe};
 use crate::command::{PART_SIZE, Request};
 use crate::report::Line;
 use crate::script;
-use crate::session::{how_to_set, message_of_stderr};
+use crate::session::how_to_set;
+use crate::stderr::message_of_stderr;
 
 /// The part of the script that lists.
 pub(crate) const LIST: &str = include_str!("persea_pytest_list.py");

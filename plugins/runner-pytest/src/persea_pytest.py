@@ -218,7 +218,8 @@ def plugins(report):
                 if has_workers:
                     options = worker_options(config, self.arguments) + ["--no-cov"] * self.without_cov
                     given = config.invocation_params
-                    args = tuple(options) + (self.selected,)
+                    named = self.selected if self.selected[0] != "-" else os.path.join(".", self.selected)
+                    args = tuple(options) + (named,)
                     config.invocation_params = type(given)(args=args, plugins=given.plugins, dir=given.dir)
 
         @pytest.hookimpl(trylast=True)

@@ -8,11 +8,9 @@
 #     configured   has read pytest's configuration, its plugins and the first conftest.py files, and forks sessions
 #     session      collects and runs the tests of one request, reports them and exits
 #
-# The plugin appends this file to `persea_pytest.py` and `persea_pytest_texts.py`.
+# The plugin appends `persea_python_batch.py`, which describes a request, and this file to `persea_pytest.py` and
+# `persea_pytest_texts.py`.
 #
-# A request on standard input is a line with a length in bytes, followed by that many bytes. They hold fields with a NUL
-# between them: SELECTED, PART, the output directory, the work directory, and then a NAME=VALUE for each environment
-# variable to set or a NAME for each one to remove.
 # The lines of a session are followed by an empty one and {"is": "exit", "code": ..., "signal": ..., "orphans": ...}.
 # `code` and `signal` tell how the process of the session ended, `orphans` counts the processes that it left behind.
 #
@@ -22,9 +20,7 @@
 
 import atexit
 import gc
-import stat
 import threading
-import time
 
 
 def serve():
@@ -60,30 +56,10 @@ def serve():
         configured.close()
 
 
-class Request:
+class Request(BatchRequest):
     """Some tests to run, with their directories and environment variables."""
 
-    def __init__(self, data):
-        self.data = data
-        fields = [os.fsdecode(field) for field in data.split(b"\0")]
-        self.selected, self.part, self.output, self.work = fields[:4]
-        self.variables = [field.partition("=") for field in fields[4:]]
-
-    @classmethod
-    def read(cls, requests):
-        """Reads the next request. Returns None at the end of the input."""
-        length = requests.readline()
-        return cls(requests.read(int(length))) if length else None
-
-    def send(self, descriptor):
-        write_all(descriptor, b"%d\n" % len(self.data) + self.data)
-
-    def set_variables(self):
-        for name, equals, value in self.variables:
-            if equals:
-                os.environ[name] = value
-            else:
-                os.environ.pop(name, None)
+    FIELDS = ("selected", "part", "output", "work")
 
 
 class Streams:
@@ -126,17 +102,6 @@ def descriptors():
         return [int(name) for name in os.listdir("/proc/self/fd")]
     except OSError:
         return [descriptor for descriptor in range(256)]
-
-
-def anonymous_file():
-    try:
-        return os.memfd_create("persea")  # since 3.8
-    except (AttributeError, OSError):
-        import tempfile
-
-        descriptor, path = tempfile.mkstemp()
-        os.unlink(path)
-        return descriptor
 
 
 class Configured:
@@ -273,96 +238,6 @@ def wait_for(pid, request, report):
     signal = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
     write_all(report.descriptor, b"\n")
     report.send({"is": "exit", "code": code, "signal": signal, "orphans": orphans})
-
-
-def make_directory(path):
-    try:
-        os.mkdir(path)
-    except FileExistsError:
-        pass
-    except FileNotFoundError:
-        os.makedirs(path, exist_ok=True)
-
-
-def adopt_orphans():
-    """Makes this process the parent of every orphan of a session (PR_SET_CHILD_SUBREAPER), so that it can kill them."""
-    global PRCTL
-    try:
-        if PRCTL is None:
-            import ctypes
-
-            PRCTL = ctypes.CDLL(None).prctl
-        PRCTL(36, 1, 0, 0, 0)
-    except Exception:
-        pass  # without ctypes, orphans live until the helper ends the batch
-
-
-PRCTL = None
-
-
-def kill_orphans():
-    """Kills and reaps all children of this process but a configured one. Returns how many it killed."""
-    killed = set()
-    while True:
-        found = children()
-        for pid in found:
-            try:
-                os.kill(pid, 9)
-                killed.add(pid)
-            except OSError:
-                pass
-        for pid in found:
-            try:
-                os.waitpid(pid, os.WNOHANG)
-            except ChildProcessError:
-                pass
-        if not found:
-            return len(killed)
-        time.sleep(0.001)
-
-
-def threads():
-    try:
-        return os.listdir("/proc/self/task")
-    except OSError:
-        return []
-
-
-def children():
-    found = []
-    for thread in threads():
-        try:
-            with open("/proc/self/task/%s/children" % thread) as file:
-                found.extend(int(pid) for pid in file.read().split())
-        except OSError:
-            pass
-    return found
-
-
-def empty(directory):
-    """Empties a directory, or makes it, whatever a test has put in its place."""
-    try:
-        # Not followed: a link may lead to files of the user.
-        mode = os.lstat(directory).st_mode
-        if not stat.S_ISDIR(mode):
-            os.unlink(directory)
-        elif mode & 0o7777 != 0o700:
-            os.chmod(directory, 0o700)
-        entries = list(os.scandir(directory))
-    except FileNotFoundError:
-        return os.makedirs(directory, 0o700, exist_ok=True) if directory else None
-    except OSError:
-        return None
-    for entry in entries:
-        try:
-            if entry.is_dir(follow_symlinks=False):
-                empty(entry.path)
-                os.rmdir(entry.path)
-            else:
-                os.unlink(entry.path)
-        except OSError:
-            pass
-    return None
 
 
 serve()

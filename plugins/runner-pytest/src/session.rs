@@ -5,7 +5,6 @@
 use std::collections::BTreeMap;
 
 use persea_exec_command::{describe_exit, with_return_code};
-use persea_plugin_sdk::artifacts;
 use persea_plugin_sdk::cases;
 use persea_plugin_sdk::log::{Level, log};
 use persea_plugin_sdk::poll::Interest;
@@ -13,21 +12,15 @@ use persea_plugin_sdk::prelude::*;
 use persea_plugin_sdk::process::{Child, Ending, Exit, Pipe};
 
 use crate::command::{INTERPRETER, Request};
-use crate::crash;
 use crate::late_exit::LateExit;
 use crate::report::{CaseLine, CaseStatus, Line, shown};
+use crate::stderr::{self, message_of_stderr};
 
 /// Limit for a line of the report, in bytes. The script shortens long texts and stays far below it.
 const MAX_LINE: usize = 1 << 20;
 
 /// How many tests a reason names.
 const NAMED: usize = 3;
-
-/// How much of the standard error is read for the message of an error, in bytes.
-const MAX_STDERR: u32 = 64 << 10;
-
-/// Limit for a message of pytest in a reason, in characters.
-const MAX_MESSAGE: usize = 500;
 
 /// What is known about a session.
 #[derive(Debug, Default)]
@@ -275,7 +268,7 @@ impl Session {
             let why = message_of_stderr();
             return format!("the Python interpreter {ended} before it had started pytest{why}");
         }
-        let crashed_at = crash::place(&self.project);
+        let crashed_at = stderr::crash_place(&self.project);
         let Some(path) = self.running.last() else {
             let why = message_of_stderr();
             let place = match self.selected {
@@ -467,50 +460,6 @@ pub(crate) fn missing_interpreter(error: Error) -> Result<Outcome, Error> {
 pub(crate) fn how_to_set(message: &str) -> String {
     let key = INTERPRETER.key();
     format!("{message}; set {key} to a Python that has pytest")
-}
-
-/// The message in the file `stderr` of the task, after a colon; empty where there is none.
-pub(crate) fn message_of_stderr() -> String {
-    let stderr = artifacts::read("stderr", 0, MAX_STDERR).unwrap_or_default();
-    let message = error_message(&String::from_utf8_lossy(&stderr));
-    match message.is_empty() {
-        true => message,
-        false => format!(": {message}"),
-    }
-}
-
-/// The error message of pytest or of an interpreter in one line: the lines that look like errors,
-/// or the last line where none does.
-fn error_message(stderr: &str) -> String {
-    let lines = stderr.lines().map(str::trim_end);
-    let lines: Vec<&str> = lines.filter(|line| !line.is_empty()).collect();
-    let error = |line: &&str| {
-        let (kind, _) = line.split_once(':').unwrap_or((line, ""));
-        let is_exception = kind == "Fatal Python error"
-            || (kind.ends_with("Error") && !kind.contains(' '))
-            || line.starts_with("ImportError while loading conftest");
-        is_exception || line.starts_with("ERROR: ") || line.starts_with("E   ")
-    };
-    // What argparse says comes after a long text on usage.
-    let mut chosen: Vec<&str> = Vec::new();
-    for line in &lines {
-        chosen.extend(line.split_once(": error: ").map(|(_, message)| message));
-    }
-    if chosen.is_empty() {
-        chosen.extend(lines.iter().copied().filter(error));
-    }
-    if chosen.is_empty() {
-        chosen.extend(lines.last());
-    }
-    let trimmed = chosen.iter().map(|line| {
-        let line = line.trim_start_matches("ERROR: ");
-        line.strip_prefix("E ").unwrap_or(line).trim()
-    });
-    let message = trimmed.collect::<Vec<_>>().join("; ");
-    match message.char_indices().nth(MAX_MESSAGE) {
-        Some((end, _)) => format!("{}\u{2026}", message.get(..end).unwrap_or_default()),
-        None => message,
-    }
 }
 
 #[cfg(test)]

@@ -206,17 +206,6 @@ fn usage_error_has_the_message_of_pytest() {
 }
 
 #[test]
-fn broken_conftest_has_its_place_and_its_exception() {
-    let stderr = "ImportError while loading conftest '/p/conftest.py'.\nconftest.py:1: in <module>\
-                  \n    import nope\nE   ModuleNotFoundError: No module named 'nope'\n";
-    assert_eq!(
-        error_message(stderr),
-        "ImportError while loading conftest '/p/conftest.py'.; \
-         ModuleNotFoundError: No module named 'nope'"
-    );
-}
-
-#[test]
 fn crash_names_the_test_and_counts_those_that_were_not_run() {
     let report = begin(4, 0) + &start("a");
     let crash = Answer::signal(11).report(report);

@@ -2,6 +2,7 @@
 //!
 //! Does not know about processes below the interpreter: `persea_unittest_batch.py` owns those.
 
+use persea_exec_command::python;
 use persea_plugin_sdk::prelude::*;
 use persea_plugin_sdk::process::{self, Child, Command, Ending, Exit, Input, Output};
 use serde::Deserialize;
@@ -9,12 +10,9 @@ use serde::Deserialize;
 use crate::report::{self, Line};
 use crate::{KIND, SCRIPT, command, interpreter, invalid_uri, missing, read_report, uri};
 
-/// The part of the script that serves many tests. It replaces the last line of [`SCRIPT`].
+/// The part of the script that serves many tests. It replaces the last line of [`SCRIPT`], after
+/// [`python::BATCH`].
 const BATCH: &str = include_str!("persea_unittest_batch.py");
-
-/// Prefixes of the environment variables that differ from test to test. They go into the request of
-/// the test; the interpreter starts with all others.
-const TEST_PREFIXES: [&str; 2] = ["AVOCADO_TEST_", "AVOCADO_TESTS_"];
 
 /// A running interpreter.
 struct Python {
@@ -46,18 +44,14 @@ pub(crate) fn run(batch: &mut Batch) -> Result<(), Error> {
     Ok(())
 }
 
-fn test(python: &mut Option<Python>, task: &Task) -> Result<Outcome, Error> {
+fn test(kept: &mut Option<Python>, task: &Task) -> Result<Outcome, Error> {
     let uri = task.runnable.uri.as_deref().unwrap_or_default();
     let Some(file) = uri::file(uri) else {
         return Ok(invalid_uri(uri));
     };
     let mut wanted = command(task, interpreter(task), file)?;
-    let differs = |(name, _): &(String, Option<String>)| {
-        TEST_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
-    };
-    let (variables, common): (Vec<_>, Vec<_>) = wanted.env.into_iter().partition(differs);
-    wanted.env = common;
-    let running = match python.take() {
+    let variables = python::take_variables(&mut wanted);
+    let running = match kept.take() {
         Some(running) if running.command == wanted => running,
         other => {
             drop(other);
@@ -78,7 +72,9 @@ fn test(python: &mut Option<Python>, task: &Task) -> Result<Outcome, Error> {
         }
     };
     // A write fails when the interpreter has ended; its exit status then says why.
-    let request = request(uri, &task.more, &variables);
+    let directory = |name| task.more.text(name).unwrap_or_default();
+    let fields = [uri, directory("output-dir"), directory("work-dir")];
+    let request = python::request(&fields, &variables);
     let answer = match running.child.write(&request) {
         Ok(()) => read_report(&running.child)?.line,
         Err(_) => None,
@@ -90,7 +86,7 @@ fn test(python: &mut Option<Python>, task: &Task) -> Result<Outcome, Error> {
         let message = format!("the interpreter of {KIND} tests sent an invalid answer: {error}");
         Error::new("invalid", message)
     })?;
-    *python = Some(running);
+    *kept = Some(running);
     let exit = Exit::new(match (answer.code, answer.signal) {
         (Some(code), _) => Ending::Code(code),
         (None, Some(signal)) => Ending::Signal(signal),
@@ -109,31 +105,11 @@ fn test(python: &mut Option<Python>, task: &Task) -> Result<Outcome, Error> {
     })
 }
 
-/// Encodes the request of a test as `persea_unittest_batch.py` describes it. NUL separates the
-/// fields, because neither a path nor an environment variable can contain it.
-fn request(uri: &str, task: &Attributes, variables: &[(String, Option<String>)]) -> Vec<u8> {
-    let directory = |name| task.text(name).unwrap_or_default();
-    let mut fields = format!(
-        "{uri}\0{}\0{}",
-        directory("output-dir"),
-        directory("work-dir")
-    );
-    for (name, value) in variables {
-        fields.push('\0');
-        fields.push_str(name);
-        if let Some(value) = value {
-            fields.push('=');
-            fields.push_str(value);
-        }
-    }
-    format!("{}\n{fields}", fields.len()).into_bytes()
-}
-
 /// The script that the interpreter runs: [`SCRIPT`] with [`BATCH`] in place of its last line.
 fn script() -> String {
     let one = SCRIPT.trim_end();
     let one = one.strip_suffix("main()").unwrap_or(one);
-    format!("{one}\n{BATCH}")
+    format!("{one}\n{}\n\n{BATCH}", python::BATCH)
 }
 
 #[cfg(test)]

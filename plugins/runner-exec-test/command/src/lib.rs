@@ -9,6 +9,7 @@
 //!   in the working directory.
 
 mod ending;
+pub mod python;
 
 pub use ending::{describe_exit, return_code, unknown_ending, with_return_code};
 

@@ -1,9 +1,15 @@
-//! Owns the place of a crash: what Python's faulthandler writes to the standard error before a
-//! signal ends the process. Does not know what the process was to do.
+//! Owns what the standard error of a task says: the message of pytest or of an interpreter, and the
+//! place of a crash, which Python's faulthandler writes before a signal ends the process.
 
 use persea_plugin_sdk::artifacts;
 
-/// How much of the end of the standard error is read, in bytes.
+/// How much of the standard error is read for the message of an error, in bytes.
+const MAX_STDERR: u32 = 64 << 10;
+
+/// Limit for a message of pytest in a reason, in characters.
+const MAX_MESSAGE: usize = 500;
+
+/// How much of the end of the standard error is read for a crash, in bytes.
 const MAX_TAIL: u32 = 256 << 10;
 
 /// The beginning of a dump.
@@ -20,9 +26,53 @@ struct Frame<'a> {
     function: &'a str,
 }
 
+/// The message in the file `stderr` of the task, after a colon; empty where there is none.
+pub(crate) fn message_of_stderr() -> String {
+    let stderr = artifacts::read("stderr", 0, MAX_STDERR).unwrap_or_default();
+    let message = error_message(&String::from_utf8_lossy(&stderr));
+    match message.is_empty() {
+        true => message,
+        false => format!(": {message}"),
+    }
+}
+
+/// The error message of pytest or of an interpreter in one line: the lines that look like errors,
+/// or the last line where none does.
+fn error_message(stderr: &str) -> String {
+    let lines = stderr.lines().map(str::trim_end);
+    let lines: Vec<&str> = lines.filter(|line| !line.is_empty()).collect();
+    let error = |line: &&str| {
+        let (kind, _) = line.split_once(':').unwrap_or((line, ""));
+        let is_exception = kind == "Fatal Python error"
+            || (kind.ends_with("Error") && !kind.contains(' '))
+            || line.starts_with("ImportError while loading conftest");
+        is_exception || line.starts_with("ERROR: ") || line.starts_with("E   ")
+    };
+    // What argparse says comes after a long text on usage.
+    let mut chosen: Vec<&str> = Vec::new();
+    for line in &lines {
+        chosen.extend(line.split_once(": error: ").map(|(_, message)| message));
+    }
+    if chosen.is_empty() {
+        chosen.extend(lines.iter().copied().filter(error));
+    }
+    if chosen.is_empty() {
+        chosen.extend(lines.last());
+    }
+    let trimmed = chosen.iter().map(|line| {
+        let line = line.trim_start_matches("ERROR: ");
+        line.strip_prefix("E ").unwrap_or(line).trim()
+    });
+    let message = trimmed.collect::<Vec<_>>().join("; ");
+    match message.char_indices().nth(MAX_MESSAGE) {
+        Some((end, _)) => format!("{}\u{2026}", message.get(..end).unwrap_or_default()),
+        None => message,
+    }
+}
+
 /// The place of a crash, from the file `stderr` of the task, as `, at test_a.py:3`. Empty where
 /// there is no dump. `project` is the directory that paths are relative to.
-pub(crate) fn place(project: &str) -> String {
+pub(crate) fn crash_place(project: &str) -> String {
     let size = artifacts::size("stderr").unwrap_or_default();
     let start = size.saturating_sub(u64::from(MAX_TAIL));
     let tail = artifacts::read("stderr", start, MAX_TAIL).unwrap_or_default();
@@ -81,6 +131,17 @@ mod tests {
         File \"/p/t/test_a.py\", line 9 in test_a\n  \
         File \"/lib/_pytest/python.py\", line 187 in pytest_pyfunc_call\n  \
         File \"<string>\", line 791 in <module>\n\nExtension modules: x (total: 1)\n";
+
+    #[test]
+    fn broken_conftest_has_its_place_and_its_exception() {
+        let stderr = "ImportError while loading conftest '/p/conftest.py'.\nconftest.py:1: in <module>\
+                      \n    import nope\nE   ModuleNotFoundError: No module named 'nope'\n";
+        assert_eq!(
+            error_message(stderr),
+            "ImportError while loading conftest '/p/conftest.py'.; \
+             ModuleNotFoundError: No module named 'nope'"
+        );
+    }
 
     #[test]
     fn place_of_a_crash_is_that_of_the_test() {
