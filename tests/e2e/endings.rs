@@ -234,7 +234,7 @@ fn processes_left_by_a_passing_test_are_killed_and_reported() {
     );
     let ran = fixture.run(&["run", "./leaves.sh"]).code(0);
     assert_eq!(fixture.job().status("./leaves.sh"), "PASS");
-    assert!(ran.stdout.contains(" [1 processes left behind]\n"), "{ran}");
+    assert!(ran.stdout.contains(" [1 process left behind]\n"), "{ran}");
     fixture.assert_no_strays();
 }
 

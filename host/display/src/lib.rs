@@ -137,8 +137,10 @@ fn finished_line(task: &Task, record: &TaskFinished, total: usize) -> String {
     if record.started.is_some() && record.status != Status::Skip {
         line.push_str(&format!(" ({:.2} s)", seconds(record.elapsed)));
     }
-    if record.left_behind > 0 {
-        line.push_str(&format!(" [{} processes left behind]", record.left_behind));
+    match record.left_behind {
+        0 => {}
+        1 => line.push_str(" [1 process left behind]"),
+        count => line.push_str(&format!(" [{count} processes left behind]")),
     }
     if record.flaky {
         line.push_str(&format!(" [flaky: attempt {}]", record.attempts));

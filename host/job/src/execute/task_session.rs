@@ -254,12 +254,12 @@ impl TaskSession {
 
     /// Logs the number of processes that were left behind, if any were.
     pub(crate) fn log_left_behind(&self, count: usize) {
-        if count > 0 {
-            self.log(
-                LogLevel::Warn,
-                &format!("{count} processes were left behind and have been killed"),
-            );
-        }
+        let message = match count {
+            0 => return,
+            1 => "1 process was left behind and has been killed".to_owned(),
+            count => format!("{count} processes were left behind and have been killed"),
+        };
+        self.log(LogLevel::Warn, &message);
     }
 
     /// Fetches the files of the task from a host that shares none with this machine, after the end
