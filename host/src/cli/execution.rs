@@ -233,13 +233,11 @@ fn code(summary: &Summary, config: &Config) -> u8 {
         code |= exit::JOB_FAIL;
     }
     if code == exit::OK && summary.ran == 0 && tally.total() > 0 && !is_dry {
-        eprint_line(format_args!(
-            "error: {} run",
-            match tally.total() {
-                1 => "the only test was not".to_owned(),
-                total => format!("none of the {total} tests was"),
-            }
-        ));
+        let tests = match tally.total() {
+            1 => "the only test was not".to_owned(),
+            total => format!("none of the {total} tests was"),
+        };
+        eprint_line(format_args!("error: {tests} run"));
         code |= exit::JOB_FAIL;
     }
     code

@@ -134,8 +134,9 @@ mod tests {
 
     #[test]
     fn broken_conftest_has_its_place_and_its_exception() {
-        let stderr = "ImportError while loading conftest '/p/conftest.py'.\nconftest.py:1: in <module>\
-                      \n    import nope\nE   ModuleNotFoundError: No module named 'nope'\n";
+        let stderr = "ImportError while loading conftest '/p/conftest.py'.\n\
+                      conftest.py:1: in <module>\n    import nope\n\
+                      E   ModuleNotFoundError: No module named 'nope'\n";
         assert_eq!(
             error_message(stderr),
             "ImportError while loading conftest '/p/conftest.py'.; \
