@@ -23,6 +23,7 @@ mod compiled;
 mod conformance;
 mod containers;
 mod contract;
+mod cpp;
 mod endings;
 mod environments;
 mod filters;
