@@ -1,11 +1,14 @@
 //! Owns the options that choose tests, and what is said about a filter that cannot be read.
 
 use clap::Args;
-use miette::LabeledSpan;
 
 use super::{Failure, exit};
 use persea_config::{Config, settings};
+use persea_filter::FilterError;
 use persea_job::Selection;
+
+/// The longest filter that a message shows with a mark, in characters.
+const LONGEST_SHOWN: usize = 200;
 
 /// The options that choose tests.
 #[derive(Debug, Args)]
@@ -36,13 +39,27 @@ impl Filters {
 /// Reads the filters of the configuration.
 pub(super) fn selection(config: &Config) -> Result<Selection, Failure> {
     Selection::new(config).map_err(|error| {
-        let label = LabeledSpan::at(error.span, "here");
         let report = miette::miette!(
-            labels = vec![label],
             help = "the chapter Filters of the book describes the language",
-            "a filter: {}",
-            error.fault
+            "a filter: {}\n{}",
+            error.fault,
+            marked(&error)
         );
-        Failure::new(exit::FAIL, report.with_source_code(error.filter))
+        Failure::new(exit::FAIL, report)
     })
+}
+
+/// The filter, and below it a mark at the place of its fault.
+fn marked(error: &FilterError) -> String {
+    let filter = &error.filter;
+    if filter.chars().count() > LONGEST_SHOWN || filter.contains(char::is_control) {
+        return format!("at byte {} of {filter:.LONGEST_SHOWN$?}", error.span.start);
+    }
+    let before = filter.get(..error.span.start).unwrap_or_default();
+    let fault = filter.get(error.span.clone()).unwrap_or_default();
+    let marks = "^".repeat(fault.chars().count().max(1));
+    format!(
+        "  {filter}\n  {}{marks}",
+        " ".repeat(before.chars().count())
+    )
 }
