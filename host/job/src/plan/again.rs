@@ -5,7 +5,7 @@
 //! was built again, a file is divided into more parts. Then everything runs that the test may be
 //! now: the tests of the reference that failed, or those with the same kind and uri.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use crate::plan::naming::NamedRunnable;
@@ -76,79 +76,41 @@ impl FailedTests {
     /// Which of these tests run again. `references` are the references of the tests, each with the
     /// number of tests up to its last one.
     pub(crate) fn choose(&self, named: &[NamedRunnable], references: &[(usize, String)]) -> Chosen {
-        let mut gone: BTreeSet<&str> = self.0.keys().map(String::as_str).collect();
-        let mut titles = HashSet::new();
-        // Without the `./` that names the same file.
-        let mut plain: HashSet<&str> = HashSet::new();
-        for title in self.0.keys() {
-            titles.insert(title.as_str());
-            plain.insert(without_dot(title));
-        }
-        let mut wanted: Vec<bool> = named
+        let failed: HashSet<&str> = self.0.keys().map(|title| without_dot(title)).collect();
+        let present: HashSet<&str> = named.iter().map(|it| without_dot(&it.title)).collect();
+        let wanted = named
             .iter()
-            .map(|named| {
-                let title = &*named.title;
-                gone.remove(title);
-                titles.contains(title) || plain.contains(without_dot(title))
-            })
-            .collect();
-        let found: HashSet<&str> = named.iter().map(|it| without_dot(&it.title)).collect();
-        gone.retain(|title| !found.contains(without_dot(title)));
-        let mut same: HashSet<(&str, &str)> = HashSet::new();
-        let mut whole: Vec<&str> = Vec::new();
-        for title in &gone {
-            match self.0.get(*title) {
-                Some(FailedTest {
-                    kind,
-                    uri: Some(uri),
-                }) if !kind.is_empty() => {
-                    same.insert((kind, without_dot(uri)));
-                }
-                Some(FailedTest { kind, uri }) if kind.is_empty() => {
-                    whole.push(uri.as_deref().unwrap_or(title));
-                }
-                Some(_) | None => {}
+            .map(|it| failed.contains(without_dot(&it.title)));
+        let mut chosen = Chosen {
+            wanted: wanted.collect(),
+            gone: Vec::new(),
+        };
+        let is_renamed =
+            |(title, _): &(&String, &FailedTest)| !present.contains(without_dot(title));
+        let mut renamed = self.0.iter().filter(is_renamed).peekable();
+        if renamed.peek().is_none() {
+            return chosen;
+        }
+        let mut by_file: HashMap<(&str, &str), Vec<usize>> = HashMap::new();
+        for (index, named) in named.iter().enumerate() {
+            if let Some(uri) = &named.runnable.uri {
+                let file = (named.runnable.kind.as_str(), without_dot(uri));
+                by_file.entry(file).or_default().push(index);
             }
         }
-        let mut met: HashSet<(&str, &str)> = HashSet::new();
-        let mut met_references: Vec<&str> = Vec::new();
-        let mut begin = 0;
-        for (end, reference) in references {
-            let range = begin..*end;
-            begin = *end;
-            let is_of = |failed: &&&str| is_of_reference(failed, reference);
-            let met_here: Vec<&str> = whole.iter().filter(is_of).copied().collect();
-            let is_whole = !met_here.is_empty();
-            met_references.extend(met_here);
-            for (named, wanted) in named
-                .iter()
-                .zip(&mut wanted)
-                .take(range.end)
-                .skip(range.start)
-            {
-                let uri = named.runnable.uri.as_deref().map(without_dot);
-                let key = (named.runnable.kind.as_str(), uri.unwrap_or_default());
-                if same.contains(&key) {
-                    met.insert(key);
-                    *wanted = true;
-                }
-                *wanted |= is_whole;
+        for (title, test) in renamed {
+            let now = match (test.kind.as_str(), &test.uri) {
+                ("", uri) => tests_of(uri.as_ref().unwrap_or(title), references),
+                (kind, Some(uri)) => by_file.get(&(kind, without_dot(uri))).cloned(),
+                (_, None) => None,
+            };
+            match now {
+                Some(now) => now.into_iter().for_each(|index| chosen.want(index)),
+                None => chosen.gone.push(title.clone()),
             }
         }
-        gone.retain(|title| match self.0.get(*title) {
-            Some(FailedTest { kind, uri }) if kind.is_empty() => {
-                !met_references.contains(&uri.as_deref().unwrap_or(title))
-            }
-            Some(FailedTest { kind, uri }) => {
-                let uri = uri.as_deref().map(without_dot);
-                !met.contains(&(kind.as_str(), uri.unwrap_or_default()))
-            }
-            None => false,
-        });
-        Chosen {
-            wanted,
-            gone: gone.into_iter().map(str::to_owned).collect(),
-        }
+        chosen.gone.sort_unstable();
+        chosen
     }
 }
 
@@ -159,6 +121,27 @@ pub(crate) struct Chosen {
     pub(crate) wanted: Vec<bool>,
     /// The titles of failed tests that no test may be now, sorted.
     pub(crate) gone: Vec<String>,
+}
+
+impl Chosen {
+    fn want(&mut self, index: usize) {
+        if let Some(wanted) = self.wanted.get_mut(index) {
+            *wanted = true;
+        }
+    }
+}
+
+/// The tests of a reference that failed; none where no reference is this one.
+fn tests_of(failed: &str, references: &[(usize, String)]) -> Option<Vec<usize>> {
+    let mut tests = None;
+    let mut begin = 0;
+    for (end, reference) in references {
+        if is_of_reference(failed, reference) {
+            tests.get_or_insert_with(Vec::new).extend(begin..*end);
+        }
+        begin = *end;
+    }
+    tests
 }
 
 /// Whether a reference that failed is this one, or a part of it: `REFERENCE: RUNNABLE`.
