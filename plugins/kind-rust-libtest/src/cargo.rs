@@ -9,11 +9,11 @@ use std::collections::BTreeMap;
 use persea_plugin_sdk::prelude::*;
 use persea_plugin_sdk::process::{self, Child, Command, Exit, Output};
 
-use crate::files;
 use crate::reference::CargoReference;
 use crate::variables::{Libraries, Surroundings};
 use crate::{CARGO, reference};
 use messages::{Message, Metadata, TargetMessage, is_library};
+use persea_exec_command::files;
 
 pub(crate) use errors::summary;
 pub(crate) use messages::{BuildScript, Package};

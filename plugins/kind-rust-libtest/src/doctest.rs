@@ -6,8 +6,8 @@ use persea_plugin_sdk::cases::{self, Case};
 use persea_plugin_sdk::prelude::*;
 use persea_plugin_sdk::process::Exit;
 
-use crate::files;
 use crate::verdict::Summary;
+use persea_exec_command::files;
 
 /// The longest output that is read, in bytes: 16 MiB.
 const LONGEST: usize = 16 << 20;

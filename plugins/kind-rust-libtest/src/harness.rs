@@ -4,7 +4,7 @@
 use persea_plugin_sdk::process::{self, Command, Output};
 use serde::Deserialize;
 
-use crate::files;
+use persea_exec_command::files;
 
 /// The largest manifest that is read, in bytes: 4 MiB.
 const LARGEST: usize = 4 << 20;

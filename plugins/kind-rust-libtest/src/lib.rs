@@ -7,7 +7,6 @@
 
 mod cargo;
 mod doctest;
-mod files;
 mod harness;
 mod listing;
 mod panics;

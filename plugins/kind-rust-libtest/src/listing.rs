@@ -14,7 +14,8 @@ use crate::cargo::{self, Binary};
 use crate::harness::own_harnesses;
 use crate::program::{self, Harness};
 use crate::variables::directory_of;
-use crate::{KIND, LIST_TIMEOUT, RUN_IGNORED, files, reference};
+use crate::{KIND, LIST_TIMEOUT, RUN_IGNORED, reference};
+use persea_exec_command::files;
 
 /// The number of binaries that are asked at the same time.
 const AT_ONCE: usize = 8;

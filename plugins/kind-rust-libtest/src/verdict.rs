@@ -7,8 +7,9 @@ use persea_exec_command::{describe_exit, unknown_ending, with_return_code};
 use persea_plugin_sdk::prelude::*;
 use persea_plugin_sdk::process::Exit;
 
+use crate::panics;
 use crate::program::Harness;
-use crate::{files, panics};
+use persea_exec_command::files;
 
 /// The part at the end of the output in which the summary is looked for, in bytes.
 const TAIL: u32 = 64 << 10;

@@ -1,5 +1,6 @@
 //! Owns what the runners of programs share: the command of a test with its environment variables,
-//! and the description of an exit in words. Does not know what an exit means for the test's result.
+//! the description of an exit in words, the files that processes write, and encoded options. Does
+//! not know what an exit means for the test's result.
 //!
 //! Variables and rules are those of Avocado 113.0 (`avocado/plugins/runners/exec_test.py`), because
 //! tests rely on them. Differences:
@@ -9,6 +10,8 @@
 //!   in the working directory.
 
 mod ending;
+pub mod files;
+pub mod percent;
 pub mod python;
 
 pub use ending::{describe_exit, return_code, unknown_ending, with_return_code};
