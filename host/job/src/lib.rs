@@ -330,127 +330,135 @@ impl Job {
         journal.commit()?;
         let reports =
             RunningReports::start(&catalog, &config, &journal, directory.path(), is_taken_over)?;
-        screen.begin(JobBegin {
-            id: id.clone(),
-            directory: directory.path().to_path_buf(),
-            total,
-            shuffle_seed: plan.shuffle_seed,
-            view: Arc::new(directory::PlanView {
-                plan: Arc::clone(&plan),
-                test_results: Arc::clone(directory.test_results()),
-            }),
-            log,
-        });
-        screen.log(format!(
-            "persea {} runs {total} tasks; job {id}",
-            env!("CARGO_PKG_VERSION")
-        ));
-        if let Some(progress) = &progress {
-            screen.notice(&progress.notice);
-            screen.log(progress.notice.clone());
-        }
-        for line in spawners.notices() {
-            screen.notice(&line);
-            screen.log(line);
-        }
-        if let Some(unfiltered) = plan.unfiltered {
-            let line = format!("The filters leave {total} of {unfiltered} tests.");
-            screen.notice(&line);
-            screen.log(line);
-        }
-        for (reason, tasks) in plan.refusals() {
-            let tests = if tasks == 1 { "test" } else { "tests" };
-            let line = format!("{tasks} {tests} cannot run: {reason}");
-            screen.notice(&line);
-            screen.log(line);
-        }
-        for warning in &warnings {
-            let line = format!("warning: {warning}");
-            match warning.cause {
-                WarningCause::Limit | WarningCause::FailedTestGone => screen.notice(&line),
-                // They were shown when the references were resolved.
-                WarningCause::Incomplete
-                | WarningCause::ResolverError
-                | WarningCause::Unreadable => {}
-                // They come later.
-                WarningCause::Scheduler | WarningCause::Host => {}
+        // Also where the job fails: the threads of the reports use the runtime until they end.
+        let ended: Result<_, JobError> = async {
+            screen.begin(JobBegin {
+                id: id.clone(),
+                directory: directory.path().to_path_buf(),
+                total,
+                shuffle_seed: plan.shuffle_seed,
+                view: Arc::new(directory::PlanView {
+                    plan: Arc::clone(&plan),
+                    test_results: Arc::clone(directory.test_results()),
+                }),
+                log,
+            });
+            screen.log(format!(
+                "persea {} runs {total} tasks; job {id}",
+                env!("CARGO_PKG_VERSION")
+            ));
+            if let Some(progress) = &progress {
+                screen.notice(&progress.notice);
+                screen.log(progress.notice.clone());
             }
-            screen.log(line);
-        }
+            for line in spawners.notices() {
+                screen.notice(&line);
+                screen.log(line);
+            }
+            if let Some(unfiltered) = plan.unfiltered {
+                let line = format!("The filters leave {total} of {unfiltered} tests.");
+                screen.notice(&line);
+                screen.log(line);
+            }
+            for (reason, tasks) in plan.refusals() {
+                let tests = if tasks == 1 { "test" } else { "tests" };
+                let line = format!("{tasks} {tests} cannot run: {reason}");
+                screen.notice(&line);
+                screen.log(line);
+            }
+            for warning in &warnings {
+                let line = format!("warning: {warning}");
+                match warning.cause {
+                    WarningCause::Limit | WarningCause::FailedTestGone => screen.notice(&line),
+                    // They were shown when the references were resolved.
+                    WarningCause::Incomplete
+                    | WarningCause::ResolverError
+                    | WarningCause::Unreadable => {}
+                    // They come later.
+                    WarningCause::Scheduler | WarningCause::Host => {}
+                }
+                screen.log(line);
+            }
 
-        let execution = Arc::new(ExecutionContext {
-            spawners,
-            clock: Arc::new(clock::Clock::new()),
-            dependencies,
-            project_dir,
-            grace: supervise::grace(&config),
-        });
-        let clock = Arc::clone(&execution.clock);
-        let mut not_released = Vec::new();
-        if is_taken_over {
-            let left = undo::release::unreleased_of(directory.path())?;
-            let plugins = (&*catalog, &*config);
-            let released = undo::release::release_all(&execution, plugins, &mut journal, left);
-            let released = tokio::select! {
-                biased;
-                () = signals.end() => {
-                    execution.spawners.close().await;
-                    return Err(JobError::Interrupted);
-                }
-                released = released => released?,
-            };
-            for (name, done) in released {
-                match done {
-                    Ok(()) => screen.log(format!("requirement {name}: released")),
-                    Err(why) => not_released.push((name, why)),
+            let execution = Arc::new(ExecutionContext {
+                spawners,
+                clock: Arc::new(clock::Clock::new()),
+                dependencies,
+                project_dir,
+                grace: supervise::grace(&config),
+            });
+            let clock = Arc::clone(&execution.clock);
+            let mut not_released = Vec::new();
+            if is_taken_over {
+                let left = undo::release::unreleased_of(directory.path())?;
+                let plugins = (&*catalog, &*config);
+                let released = undo::release::release_all(&execution, plugins, &mut journal, left);
+                let released = tokio::select! {
+                    biased;
+                    () = signals.end() => {
+                        execution.spawners.close().await;
+                        return Err(JobError::Interrupted);
+                    }
+                    released = released => released?,
+                };
+                for (name, done) in released {
+                    match done {
+                        Ok(()) => screen.log(format!("requirement {name}: released")),
+                        Err(why) => not_released.push((name, why)),
+                    }
                 }
             }
+            let context = JobContext {
+                execution,
+                id,
+                catalog,
+                has_batches: config.get(settings::RUN_BATCHES),
+                shows_cases: screen.shows_cases(),
+                test_results: Arc::clone(directory.test_results()),
+                times: own_settings::TaskTimes::new(&config),
+                limits,
+            };
+            let timeout = config.get(settings::JOB_RUN_TIMEOUT);
+            let mut dispatcher = dispatcher::Dispatcher {
+                context: Arc::new(context),
+                plan,
+                config: &config,
+                directory: &directory,
+                journal: &mut journal,
+                screen,
+                unreleased_jobs: &unreleased_jobs,
+                pools,
+                timeout,
+                progress,
+            };
+            let ran = dispatcher.run(graph, policy, &mut signals).await;
+            if ran.as_ref().map_or(true, |totals| totals.interrupted) {
+                display::hurry();
+            }
+            tokio::spawn(until_hurried(signals, clock, timeout));
+            let mut totals = ran?;
+            if !not_released.is_empty() {
+                if let Err(error) = unreleased_jobs.add(directory.path()) {
+                    tracing::warn!("later runs will not mention what is left to release: {error}");
+                }
+                totals.unreleased.append(&mut not_released);
+            }
+
+            let finished = JobFinished {
+                tally: totals.tally,
+                total,
+                elapsed: u64::try_from(totals.elapsed.as_nanos()).unwrap_or(u64::MAX),
+                interrupted_by: totals.stopped.map(str::to_owned),
+                switches: totals.switches,
+            };
+            journal.record(None, &Event::JobFinished(Cow::Borrowed(&finished)))?;
+            journal.finish()?;
+            Ok(totals)
         }
-        let context = JobContext {
-            execution,
-            id,
-            catalog,
-            has_batches: config.get(settings::RUN_BATCHES),
-            shows_cases: screen.shows_cases(),
-            test_results: Arc::clone(directory.test_results()),
-            times: own_settings::TaskTimes::new(&config),
-            limits,
-        };
-        let timeout = config.get(settings::JOB_RUN_TIMEOUT);
-        let mut dispatcher = dispatcher::Dispatcher {
-            context: Arc::new(context),
-            plan,
-            config: &config,
-            directory: &directory,
-            journal: &mut journal,
-            screen,
-            unreleased_jobs: &unreleased_jobs,
-            pools,
-            timeout,
-            progress,
-        };
-        let ran = dispatcher.run(graph, policy, &mut signals).await;
-        if ran.as_ref().map_or(true, |totals| totals.interrupted) {
+        .await;
+        if ended.is_err() {
             display::hurry();
         }
-        tokio::spawn(until_hurried(signals, clock, timeout));
-        let mut totals = ran?;
-        if !not_released.is_empty() {
-            if let Err(error) = unreleased_jobs.add(directory.path()) {
-                tracing::warn!("later runs will not mention what is left to release: {error}");
-            }
-            totals.unreleased.append(&mut not_released);
-        }
-
-        let finished = JobFinished {
-            tally: totals.tally,
-            total,
-            elapsed: u64::try_from(totals.elapsed.as_nanos()).unwrap_or(u64::MAX),
-            interrupted_by: totals.stopped.map(str::to_owned),
-            switches: totals.switches,
-        };
-        journal.record(None, &Event::JobFinished(Cow::Borrowed(&finished)))?;
-        journal.finish()?;
         // Reports end when the journal's writer is closed.
         drop(journal);
         // Runs beside the reports, because a file system may take long to remove a directory.
@@ -458,6 +466,15 @@ impl Job {
         let tidying = tokio::task::spawn_blocking(move || test_results.tidy());
         let failed_reports = reports.end().await;
         let _ = tidying.await;
+        let totals = match ended {
+            Ok(totals) => totals,
+            Err(error) => {
+                for report in failed_reports {
+                    screen.log(format!("error: {report}"));
+                }
+                return Err(error);
+            }
+        };
         screen.log("the job has ended".to_owned());
         Ok(Summary {
             tally: totals.tally,

@@ -41,7 +41,12 @@ impl RunningReports {
             config: config.clone(),
             job_dir: job_dir.to_path_buf(),
         };
+        let mut followed = Vec::new();
         for order in orders(catalog, config, job_dir) {
+            followed.push((order, journal.follow()?));
+        }
+        // From here on nothing fails: a thread that runs must be waited for.
+        for (order, reader) in followed {
             if let ReportDestination::InJob(path) = &order.destination
                 && is_taken_over
             {
@@ -49,7 +54,6 @@ impl RunningReports {
                 let _ = std::fs::remove_file(path);
             }
             let order = Arc::new(order);
-            let reader = journal.follow()?;
             if reports.make(&order, reader).is_err() {
                 reports.waiting.push(order);
             }
