@@ -8,7 +8,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "job",
         &[
-            "input", "plan", "results", "execute", "listing", "undo", "dispatch",
+            "input", "plan", "results", "execute", "listing", "undo", "dispatch", "run",
         ],
     ),
     (
