@@ -2,42 +2,35 @@
 //! for children and pipes, writes replies. Only this module reaps processes. Does not know how a
 //! process is started (`start`) or how the work directory is emptied (`work_dir`).
 
+mod events;
 mod files;
 mod pipeline;
 mod pipes;
 mod reaping;
+mod requests;
 mod termination;
 
 use std::collections::BTreeMap;
-use std::os::fd::{AsFd, OwnedFd};
-use std::time::{Duration, Instant};
+use std::os::fd::OwnedFd;
+use std::time::Instant;
 
 use nix::sys::signalfd::SignalFd;
 use persea_helper::protocol::{
-    FrameReader, Hello, Id, ProtocolError, Reply, Request, Start, StartFailure, StartFailureKind,
-    Usage, Welcome, decode, decode_greeting, encode, encode_greeting, truncate_text,
+    FrameReader, Hello, Id, ProtocolError, Reply, Usage, Welcome, decode, decode_greeting, encode,
+    encode_greeting, truncate_text,
 };
-use persea_helper::tree::{self, Process};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::{Errno, read, write};
-use rustix::process::{Pid, Signal, getpid, kill_process};
+use persea_helper::tree::Process;
+use rustix::io::Errno;
+use rustix::process::{Pid, getpid};
 
+use self::events::EventSource;
 use self::pipeline::Pipeline;
 use crate::fetch::Archive;
 use crate::lease::{self, Lease};
 use crate::report_socket::ReportSocket;
-use crate::shared::{self, Likeness};
+use crate::start::Starter;
 use crate::start::terminal::Terminal;
-use crate::start::{Started, Starter};
 use crate::work_dir::WorkDir;
-
-/// How often the helper receives requests while its queue is long: every 4 ms. To wake up for each
-/// request would take processor time from the tests.
-const RECEIVE_INTERVAL: Duration = Duration::from_millis(4);
-
-/// The size of unsent replies at which the helper stops to receive requests until the host reads,
-/// in bytes.
-const MAX_UNSENT: usize = 4 << 20;
 
 /// Why the helper gives up before the host closes the channel.
 #[derive(Debug, thiserror::Error)]
@@ -90,18 +83,6 @@ struct Child {
     reading: [Option<PendingRead>; STREAMS],
     terminal: Option<Terminal>,
     report_socket: Option<Box<ReportSocket>>,
-}
-
-/// What a polled descriptor is for.
-#[derive(Clone, Copy)]
-enum EventSource {
-    Requests,
-    Replies,
-    ChildSignals,
-    Stdin(Id),
-    Stream(Id, usize),
-    Terminal(Id),
-    ReportSocket(Id),
 }
 
 pub(crate) struct Server {
@@ -251,123 +232,6 @@ impl Server {
         Ok(encode_greeting(&welcome, &mut self.unsent)?)
     }
 
-    /// Waits until a descriptor is ready or a deadline of the pipeline has come.
-    fn poll_events(&self) -> Result<Vec<EventSource>, ServeError> {
-        let count = 3 + self.children.len() * (1 + STREAMS);
-        let mut fds = Vec::with_capacity(count);
-        let mut sources = Vec::with_capacity(count);
-        let mut watch = |fd, flags, source| {
-            fds.push(PollFd::from_borrowed_fd(fd, flags));
-            sources.push(source);
-        };
-        let receive_in = self.receive_in();
-        if self.unsent.len() < MAX_UNSENT && receive_in.is_none() {
-            watch(self.input.as_fd(), PollFlags::IN, EventSource::Requests);
-        }
-        // Watched even without anything to send: an error means that the host has closed the
-        // channel.
-        let sending = if self.unsent.is_empty() {
-            PollFlags::empty()
-        } else {
-            PollFlags::OUT
-        };
-        watch(self.output.as_fd(), sending, EventSource::Replies);
-        // Before the pipes of children: reaping a child also reads its pipes.
-        watch(
-            self.child_signals.as_fd(),
-            PollFlags::IN,
-            EventSource::ChildSignals,
-        );
-        for (id, child) in &self.children {
-            if let (Some(fd), Some(_)) = (&child.stdin, &child.writing) {
-                watch(fd.as_fd(), PollFlags::OUT, EventSource::Stdin(*id));
-            }
-            for (n, (fd, reading)) in child.streams.iter().zip(&child.reading).enumerate() {
-                if let (Some(fd), Some(_)) = (fd, reading) {
-                    watch(fd.as_fd(), PollFlags::IN, EventSource::Stream(*id, n));
-                }
-            }
-            if let Some(Terminal {
-                copied: Some((from, _)),
-                ..
-            }) = &child.terminal
-            {
-                watch(from.as_fd(), PollFlags::IN, EventSource::Terminal(*id));
-            }
-            if let (Some(socket), true) = (&child.report_socket, child.is_running) {
-                for fd in socket.sources() {
-                    watch(fd, PollFlags::IN, EventSource::ReportSocket(*id));
-                }
-            }
-        }
-        let lease = self.lease.as_ref().map(Lease::left);
-        let timeouts = [self.pipeline.return_in(), receive_in, lease];
-        let timeout = timeouts.into_iter().flatten().min();
-        let timeout = timeout.map(|time| Timespec {
-            tv_sec: time.as_secs().try_into().unwrap_or(i64::MAX),
-            tv_nsec: time.subsec_nanos().into(),
-        });
-        match poll(&mut fds, timeout.as_ref()) {
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(e) => return Err(e.into()),
-        }
-        let mut ready = Vec::with_capacity(2);
-        for (fd, source) in fds.iter().zip(sources) {
-            let got = fd.revents();
-            if got.is_empty() {
-                continue;
-            }
-            if matches!(source, EventSource::Replies) && got.contains(PollFlags::ERR) {
-                return Err(Errno::PIPE.into());
-            }
-            // A socket has many descriptors, and one event is enough for them.
-            let is_known = match (source, ready.last()) {
-                (EventSource::ReportSocket(id), Some(EventSource::ReportSocket(last))) => {
-                    id == *last
-                }
-                _ => false,
-            };
-            if !is_known {
-                ready.push(source);
-            }
-        }
-        Ok(ready)
-    }
-
-    /// The time until requests are received again, while the queue is long; none to receive at
-    /// once.
-    fn receive_in(&self) -> Option<Duration> {
-        let left = RECEIVE_INTERVAL.checked_sub(self.last_received.elapsed())?;
-        self.pipeline.has_enough().then_some(left)
-    }
-
-    /// Receives bytes. Returns false at the end of the channel.
-    fn receive(&mut self) -> Result<bool, ServeError> {
-        self.last_received = Instant::now();
-        match read(&self.input, &mut self.buffer) {
-            Ok(0) => Ok(false),
-            Ok(n) => {
-                self.frames.push(self.buffer.get(..n).unwrap_or_default());
-                Ok(true)
-            }
-            Err(Errno::AGAIN | Errno::INTR) => Ok(true),
-            Err(e) => Err(e.into()),
-        }
-    }
-
-    fn send(&mut self) -> Result<(), ServeError> {
-        while !self.unsent.is_empty() {
-            match write(&self.output, &self.unsent) {
-                Ok(n) if n == self.unsent.len() => self.unsent.clear(),
-                Ok(n) => drop(self.unsent.drain(..n)),
-                Err(Errno::AGAIN) => break,
-                Err(Errno::INTR) => {}
-                Err(e) => return Err(e.into()),
-            }
-        }
-        Ok(())
-    }
-
     fn reply(&mut self, reply: &Reply) {
         // Never too large: reads are limited, and texts are truncated.
         let _ = encode(reply, &mut self.unsent);
@@ -384,200 +248,4 @@ impl Server {
             },
         });
     }
-
-    fn handle(&mut self, request: Request) {
-        match request {
-            Request::Start { id, start } => match start.queue_position {
-                Some(position) => self.enqueue(id, start, position),
-                None => {
-                    self.start(id, &start);
-                }
-            },
-            Request::Read {
-                id,
-                child,
-                stream,
-                max,
-            } => self.read(id, child, stream, max),
-            Request::Write { id, child, bytes } => self.write(id, child, bytes.0),
-            Request::CloseStdin { id, child } => self.close_stdin(id, child),
-            Request::Signal { id, child, signal } => {
-                let result =
-                    signal_by_number(signal).and_then(|signal| match self.children.get(&child) {
-                        // Not reaped yet, so the process number still belongs to the child.
-                        Some(Child {
-                            pid,
-                            is_running: true,
-                            ..
-                        }) => {
-                            kill_process(*pid, signal).map_err(|e| (e, "the signal can't be sent"))
-                        }
-                        _ => Err((Errno::SRCH, "the process has ended")),
-                    });
-                self.reply_done(id, result);
-            }
-            Request::SignalAll {
-                id,
-                only_for,
-                signal,
-            } => {
-                let result = signal_by_number(signal).map(|signal| {
-                    if self.applies_to_current_task(only_for) {
-                        for process in tree::descendants(getpid()) {
-                            tree::signal(&process, signal);
-                        }
-                    }
-                });
-                self.reply_done(id, result);
-            }
-            Request::Pause { id } => {
-                self.pipeline.set_paused(true);
-                if let Some(lease) = &mut self.lease {
-                    lease.pause();
-                }
-                self.stop_all();
-                self.reply_done(id, Ok(()));
-            }
-            Request::Resume { id } => {
-                self.pipeline.set_paused(false);
-                if let Some(lease) = &mut self.lease {
-                    lease.resume();
-                }
-                for process in std::mem::take(&mut self.paused) {
-                    tree::signal(&process, Signal::CONT);
-                }
-                self.reply_done(id, Ok(()));
-            }
-            Request::EndTask { id, only_for } => {
-                if self.applies_to_current_task(only_for) {
-                    self.end_task(id);
-                } else {
-                    self.reply(&Reply::TaskEnded {
-                        id,
-                        leftovers: 0,
-                        usage: Usage::default(),
-                    });
-                }
-            }
-            Request::Renew { id, until } => {
-                if let Some(lease) = &mut self.lease {
-                    lease.renew(Duration::from_nanos(until));
-                }
-                let clock = lease::clock_in_protocol();
-                self.reply(&Reply::Renewed { id, clock });
-            }
-            Request::Enter {
-                id,
-                directory,
-                shared,
-            } => {
-                let checked = match &shared {
-                    Some(files) => shared::check(files, Likeness::Probable),
-                    None => Ok(()),
-                };
-                let entered = checked.and_then(|()| {
-                    let base = self.starter.set_base(&directory.0);
-                    base.map_err(|errno| (errno, format!("it cannot be entered: {errno}")))
-                });
-                match &entered {
-                    Ok(()) => self.reply_done(id, Ok(())),
-                    Err((errno, why)) => self.reply_done(id, Err((*errno, why))),
-                }
-            }
-            Request::MakeDirectory {
-                id,
-                directory,
-                files,
-            } => self.make_directory(id, &directory, &files),
-            Request::ReadFile {
-                id,
-                path,
-                offset,
-                max,
-            } => self.read_file(id, &path, offset, max),
-            Request::ListFiles {
-                id,
-                directory,
-                after,
-            } => self.list_files(id, &directory, &after),
-            Request::Fetch {
-                id,
-                directory,
-                made,
-                limit,
-                max,
-            } => self.fetch(id, &directory, &made, limit, max),
-            Request::FetchMore { id, archive, max } => self.fetch_more(id, archive, max),
-            Request::RemoveDirectory { id, directory } => self.remove_directory(id, &directory),
-            Request::Forget { child } => {
-                if !self.withdraw(child) {
-                    self.forget(child);
-                }
-            }
-        }
-    }
-
-    /// Starts a process. Returns whether it runs.
-    fn start(&mut self, id: Id, start: &Start) -> bool {
-        let started = if self.children.contains_key(&id) {
-            Err(StartFailure {
-                kind: StartFailureKind::Invalid,
-                errno: Errno::EXIST.raw_os_error(),
-                message: format!("the id {id} belongs to another child"),
-            })
-        } else {
-            let work_dir = self.work_dir.as_ref().map(WorkDir::path);
-            self.starter.start(id, start, work_dir)
-        };
-        // Even after an error: the process may have existed for a moment.
-        self.descendants = Descendants::Possible;
-        match started {
-            Err(mut failure) => {
-                failure.message = truncate_text(failure.message);
-                self.reply(&Reply::StartFailed { id, failure });
-                false
-            }
-            Ok(Started {
-                pid,
-                at,
-                stdin,
-                streams,
-                mut terminal,
-                report_socket,
-            }) => {
-                let to_type = terminal.as_mut().and_then(|it| it.to_type.take());
-                let types = to_type.is_some();
-                self.children.insert(
-                    id,
-                    Child {
-                        pid,
-                        is_running: true,
-                        started: at,
-                        stdin,
-                        writing: to_type.map(|bytes| PendingWrite {
-                            id: None,
-                            bytes,
-                            written: 0,
-                        }),
-                        streams,
-                        reading: [None; STREAMS],
-                        terminal,
-                        report_socket,
-                    },
-                );
-                if types {
-                    self.continue_write(id);
-                }
-                if !start.quiet {
-                    let pid = pid.as_raw_nonzero().get().unsigned_abs();
-                    self.reply(&Reply::Started { id, pid });
-                }
-                true
-            }
-        }
-    }
-}
-
-fn signal_by_number(signal: i32) -> Result<Signal, (Errno, &'static str)> {
-    Signal::from_named_raw(signal).ok_or((Errno::INVAL, "no signal has that number"))
 }

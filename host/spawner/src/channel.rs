@@ -9,22 +9,19 @@
 pub(crate) mod doubt;
 mod greeting;
 pub(crate) mod pipe;
+mod reader;
 mod waiter;
+mod writer;
 
-use std::future::poll_fn;
-use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use persea_helper::pending_requests::{Matched, PendingRequests, UnexpectedReply};
+use persea_helper::pending_requests::PendingRequests;
 use persea_helper::protocol::{
-    Ending, Exit, FrameReader, Hello, Id, MAX_REPLY, ProtocolError, Reply, Request, Start, Usage,
-    decode, encode,
+    Exit, FrameReader, Hello, Id, MAX_REPLY, Reply, Request, Start, Usage,
 };
-use rustix::process::Signal;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Notify, oneshot, watch};
 
 use crate::error::SpawnError;
@@ -48,14 +45,6 @@ pub(crate) const CLOSE_WITHIN: Duration = Duration::from_secs(5);
 /// How long the helper may take to end its processes and itself: 20 s. The helper itself gives up
 /// on a process that hangs in the kernel after half of that.
 pub(crate) const END_WITHIN: Duration = Duration::from_secs(20);
-
-/// How long the host still reads from a helper that it can no longer write to: 1 s. The output of a
-/// dead helper is read to its end at once.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// How often the host reads from a helper whose queue is long: every 4 ms, from all helpers at the
-/// same time.
-const READ_INTERVAL: Duration = Duration::from_millis(4);
 
 /// How long the greeting may take: 20 s. A helper greets at once.
 const GREETING_TIMEOUT: Duration = Duration::from_secs(20);
@@ -93,15 +82,6 @@ struct ChannelState {
     /// The host is closing the connection.
     closing: bool,
     reason: Option<Arc<str>>,
-}
-
-/// A message of the helper that ends the connection.
-#[derive(Debug, thiserror::Error)]
-enum Broken {
-    #[error(transparent)]
-    Protocol(#[from] ProtocolError),
-    #[error("{0}; what comes from there is not taken for results any more")]
-    Unexpected(#[from] UnexpectedReply),
 }
 
 impl Channel {
@@ -315,239 +295,6 @@ impl Channel {
             environment: Arc::clone(environment),
             reason: reason.unwrap_or_else(|| "its channel was closed".into()),
         }
-    }
-
-    fn send(&self, state: &mut ChannelState, request: &Request) -> Result<(), SpawnError> {
-        if state.closing || state.reason.is_some() {
-            return Err(Self::why(state, &self.environment));
-        }
-        let idle = state.unsent.is_empty();
-        encode(request, &mut state.unsent).map_err(|e| SpawnError::Invalid(e.to_string()))?;
-        // Nearly always the bytes can be sent at once, which saves waking the writer. If bytes are
-        // waiting already, the writer is awake or will be woken, and its waker must stay registered
-        // with the stream.
-        if idle {
-            let mut no_waker = Context::from_waker(Waker::noop());
-            if !matches!(state.flush(&mut no_waker), Poll::Ready(Ok(()))) {
-                self.wake_writer.notify_one();
-            }
-        }
-        Ok(())
-    }
-
-    /// Sends bytes that could not be sent at once, and closes the stream when the connection ends.
-    async fn write_rest(self: Arc<Self>) {
-        loop {
-            self.wake_writer.notified().await;
-            let flushed = poll_fn(|cx| self.state().flush(cx)).await;
-            let closing = self.state().closing;
-            if flushed.is_err() || closing {
-                let writer = self.state().writer.take();
-                if let Some(mut writer) = writer {
-                    let _ = writer.shutdown().await;
-                }
-                if flushed.is_ok() {
-                    // The helper has seen the end of its input. The host gives up if the helper
-                    // does not end.
-                    let _ = tokio::time::timeout(END_WITHIN, self.closed()).await;
-                }
-                self.broken.notify_one();
-                return;
-            }
-        }
-    }
-
-    async fn listen<R>(
-        self: Arc<Self>,
-        mut reader: R,
-        mut frames: FrameReader,
-        doubt: Option<Doubt>,
-        clean_up: CleanUp,
-    ) where
-        R: AsyncRead + Send + Unpin,
-    {
-        let mut buffer = vec![0; 1 << 16];
-        let mut helper_error = None;
-        let mut over_at = None;
-        let failure = loop {
-            match self.dispatch(&mut frames, &mut helper_error, doubt.as_ref()) {
-                Ok(None) => {}
-                Ok(Some((reply, doubt))) => {
-                    if doubt.is_lost().await {
-                        break Some("the environment is being taken away".to_owned());
-                    }
-                    if let Err(failure) = self.deliver(reply, &mut helper_error) {
-                        break Some(failure.to_string());
-                    }
-                    continue;
-                }
-                Err(failure) => break Some(failure.to_string()),
-            }
-            let is_over = async {
-                match over_at {
-                    Some(at) => tokio::time::sleep_until(at).await,
-                    None => std::future::pending().await,
-                }
-            };
-            let received = async {
-                if over_at.is_none()
-                    && let Some(later) = self.read_at()
-                {
-                    tokio::time::sleep_until(later).await;
-                }
-                // Yields even if there is always something to read.
-                tokio::task::consume_budget().await;
-                reader.read(&mut buffer).await
-            };
-            tokio::select! {
-                biased;
-                () = is_over => break None,
-                // Replies that were sent before the connection broke still count for their tasks.
-                () = self.broken.notified() => {
-                    over_at.get_or_insert_with(|| tokio::time::Instant::now() + DRAIN_TIMEOUT);
-                }
-                received = received => match received {
-                    Ok(0) => break None,
-                    Ok(n) => frames.push(buffer.get(..n).unwrap_or_default()),
-                    Err(e) => break Some(e.to_string()),
-                },
-            }
-        };
-        drop(reader);
-        // The writer may own the stream; then `close` wakes it.
-        let writer = self.state().writer.take();
-        drop(writer);
-        let mut reason = clean_up.await;
-        for more in [helper_error, failure].into_iter().flatten() {
-            reason = format!("{reason}; {more}");
-        }
-        let waiting = {
-            let mut state = self.state();
-            state.reason = Some(reason.into());
-            state.pending.take()
-        };
-        // Dropping the waiters wakes their callers.
-        drop(waiting);
-        self.dead.send_replace(true);
-        self.wake_writer.notify_one();
-    }
-
-    /// The time at which the host reads from the helper again, while the helper's queue is long;
-    /// none to read at once. To read several exits at once, and from several helpers, takes much
-    /// less processor time than to wake up for each, and the tests need that time.
-    fn read_at(&self) -> Option<tokio::time::Instant> {
-        let enough = {
-            let state = self.state();
-            let waiting = u32::try_from(state.pending.queued_starts()).unwrap_or(u32::MAX);
-            state.last_queued_run.saturating_mul(waiting) > READ_INTERVAL + READ_INTERVAL / 2
-        };
-        enough.then(|| {
-            // By the wall clock, so that all channels wake up together.
-            let now = SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .unwrap_or_default();
-            let since = now.as_nanos() % READ_INTERVAL.as_nanos();
-            let left =
-                READ_INTERVAL.saturating_sub(Duration::from_nanos(since.try_into().unwrap_or(0)));
-            tokio::time::Instant::now() + left
-        })
-    }
-
-    /// Delivers the replies that were received completely, until one is doubtful. Returns that one.
-    fn dispatch<'a>(
-        &self,
-        frames: &mut FrameReader,
-        helper_error: &mut Option<String>,
-        doubt: Option<&'a Doubt>,
-    ) -> Result<Option<(Reply, &'a Doubt)>, Broken> {
-        while let Some(frame) = frames.next_frame()? {
-            let reply: Reply = decode(frame)?;
-            if let Some(doubt) = doubt
-                && doubt.is_about(&reply)
-            {
-                return Ok(Some((reply, doubt)));
-            }
-            self.deliver(reply, helper_error)?;
-        }
-        Ok(None)
-    }
-
-    /// Delivers a reply. Stores a message with which the helper announces its own failure in
-    /// `helper_error`.
-    fn deliver(&self, reply: Reply, helper_error: &mut Option<String>) -> Result<(), Broken> {
-        let mut state = self.state();
-        // Sending fails if the future of the waiter was dropped; then nobody needs the reply.
-        match state.pending.accept(&reply)? {
-            Matched::HelperFailed => {
-                if let Reply::Failed { message, .. } = reply {
-                    *helper_error = Some(message);
-                }
-            }
-            Matched::Started(Waiter::Child(waiting, _)) => {
-                if let Some(waiting) = waiting.take() {
-                    let _ = waiting.send(reply);
-                }
-            }
-            Matched::Started(Waiter::Queued(on_start, _)) => {
-                let on_start = on_start.take();
-                drop(state);
-                if let Some(on_start) = on_start {
-                    on_start();
-                }
-            }
-            Matched::Started(Waiter::Reply(_)) => {}
-            Matched::Final(waiter) => {
-                let is_queued = matches!(waiter, Waiter::Queued(..));
-                state.update(&reply, is_queued);
-                drop(state);
-                waiter.finish(reply);
-            }
-        }
-        Ok(())
-    }
-}
-
-impl ChannelState {
-    /// Updates the state from the last reply of a request. What a queued process has used belongs
-    /// to its own task, and is only in the reply.
-    fn update(&mut self, reply: &Reply, is_queued: bool) {
-        match reply {
-            Reply::Exited { exit, .. } => {
-                self.clean = exit.clean;
-                self.last_queued_run = Duration::from_nanos(exit.duration_ns);
-                self.file_size_signal |= exit.ending == Ending::Signal(Signal::XFSZ.as_raw());
-                if !is_queued {
-                    self.usage.add(exit.usage);
-                }
-            }
-            Reply::TaskEnded { usage, .. } => {
-                self.clean = true;
-                self.usage.add(*usage);
-            }
-            Reply::Started { .. }
-            | Reply::StartFailed { .. }
-            | Reply::Data { .. }
-            | Reply::Files { .. }
-            | Reply::Done { .. }
-            | Reply::Renewed { .. }
-            | Reply::Failed { .. } => {}
-        }
-    }
-
-    fn flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Some(writer) = &mut self.writer else {
-            self.unsent.clear();
-            return Poll::Ready(Ok(()));
-        };
-        while !self.unsent.is_empty() {
-            match Pin::new(&mut *writer).poll_write(cx, &self.unsent) {
-                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                Poll::Ready(Ok(n)) => drop(self.unsent.drain(..n)),
-                Poll::Ready(Err(e)) => return Poll::Ready(Err(e)),
-                Poll::Pending => return Poll::Pending,
-            }
-        }
-        Pin::new(writer).poll_flush(cx)
     }
 }
 

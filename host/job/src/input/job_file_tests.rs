@@ -1,6 +1,11 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
+use std::collections::BTreeMap;
+
+use super::conditions::*;
+use super::format::*;
 use super::*;
-use persea_config::UserDirs;
+use persea_config::{Settings, UserDirs};
+use persea_model::{Attribute, Attributes, SpawnerKind};
 use proptest::prelude::*;
 
 fn read(text: &str) -> Result<JobFile, JobFileError> {

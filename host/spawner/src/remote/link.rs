@@ -1,19 +1,18 @@
 //! Owns one connection to a host: it is made, kept, made again after a loss, and given up if the
 //! host stays away. Does not know which slots use it.
 
+mod greeting;
 pub(super) mod place;
+mod route_process;
 
 use std::io::{self, PipeReader, PipeWriter};
-use std::os::fd::OwnedFd;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::process::Pid;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::unix::pipe;
 use tokio::sync::{Mutex, Notify, OnceCell, watch};
-use tokio::task::JoinHandle;
 
 use super::bootstrap;
 use super::proof::Proof;
@@ -21,11 +20,11 @@ use crate::SpawnError;
 use crate::channel::doubt::AskLost;
 use crate::channel::pipe::Pipe;
 use crate::launch::children;
-use crate::launch::last_words::LastWords;
-use crate::launch::marker::{MarkedLines, NoLine};
 use crate::lease;
 use crate::project::Project;
+use greeting::{Ungreeted, greet};
 use place::FilesPlace;
+use route_process::RouteProcess;
 
 /// The pauses between attempts to connect again. The host is given up after the last one.
 const PAUSES: [Duration; 4] = [
@@ -34,13 +33,6 @@ const PAUSES: [Duration; 4] = [
     Duration::from_secs(3),
     Duration::from_secs(9),
 ];
-
-/// How long a connection may take until a shell runs, and until it has received the helper: 45 s
-/// each.
-const STEP_TIMEOUT: Duration = Duration::from_secs(45);
-
-/// How long the program of a connection may take to end once the connection is closed: 5 s.
-const END_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The way to one host: the programs of this machine that run commands on it.
 pub(crate) trait Route: Send + Sync {
@@ -336,156 +328,6 @@ impl Connection {
     async fn close(&self) {
         self.closing.notify_one();
         let _ = self.ended.clone().wait_for(|it| *it).await;
-    }
-}
-
-/// Why a program on the other side did not answer.
-enum Ungreeted {
-    /// The spawner is being closed.
-    Closing,
-    /// The system has failed.
-    Io(io::Error),
-    /// What came was not what the script should have written.
-    Line(NoLine),
-    /// The script could not do its part.
-    Refused(String),
-}
-
-impl From<NoLine> for Ungreeted {
-    fn from(error: NoLine) -> Self {
-        Self::Line(error)
-    }
-}
-
-impl Ungreeted {
-    fn explain(self, route: &dyn Route, host: &Arc<str>, words: &str) -> SpawnError {
-        let reason = match self {
-            Self::Closing => return SpawnError::Closed("the spawner"),
-            Self::Line(line) => route.explain(words, &line.to_string()),
-            Self::Io(error) if words.is_empty() => error.to_string(),
-            Self::Io(error) => route.explain(words, &error.to_string()),
-            Self::Refused(reason) => reason,
-        };
-        SpawnError::Host {
-            host: Arc::clone(host),
-            reason: reason.into(),
-        }
-    }
-}
-
-/// Sends the helper to the other host, and returns its directory there.
-async fn greet(
-    to: &mut pipe::Sender,
-    lines: &mut MarkedLines<Pipe>,
-    helper: &[u8],
-) -> Result<String, Ungreeted> {
-    let line = next(lines).await?;
-    let Some(machine) = line.strip_prefix("hello ") else {
-        return Err(refusal(&line, lines));
-    };
-    let (kernel, architecture) = machine.split_once(' ').unwrap_or((machine, ""));
-    if kernel != "Linux" || architecture != std::env::consts::ARCH {
-        return Err(Ungreeted::Refused(format!(
-            "it is a machine of another kind, {kernel} on {architecture}: tests run on Linux on \
-             {}, as this host is",
-            std::env::consts::ARCH
-        )));
-    }
-    // An error has a reason, which the script writes.
-    let _ = to.write_all(helper).await;
-    let line = next(lines).await?;
-    match line.strip_prefix("ready ") {
-        Some(directory) if bootstrap::is_plain(directory) => Ok(directory.to_owned()),
-        Some(directory) => Err(Ungreeted::Refused(format!(
-            "the path of its directory for temporary files has special characters, {directory}: \
-             set TMPDIR there"
-        ))),
-        None => Err(refusal(&line, lines)),
-    }
-}
-
-async fn next(lines: &mut MarkedLines<Pipe>) -> Result<String, NoLine> {
-    let line = tokio::time::timeout(STEP_TIMEOUT, lines.next()).await;
-    line.unwrap_or_else(|_| Err(lines.silent()))
-}
-
-/// The error for a line with which the script ends early.
-fn refusal(line: &str, lines: &MarkedLines<Pipe>) -> Ungreeted {
-    let Some(failed) = line.strip_prefix("fail ") else {
-        return Ungreeted::Line(lines.unexpected(line));
-    };
-    let (step, why) = failed.split_once(' ').unwrap_or((failed, ""));
-    Ungreeted::Refused(match step {
-        "directory" => format!(
-            "it has no directory for temporary files: {why}; set TMPDIR there to one that exists \
-             and that you may write to"
-        ),
-        "write" => format!(
-            "its directory for temporary files cannot take the helper, is the disk full? {why}"
-        ),
-        "execute" => format!(
-            "nothing can be executed in its directory for temporary files: {why}; set TMPDIR there \
-             to a directory on a file system without the option `noexec`"
-        ),
-        other => format!("{other}: {why}"),
-    })
-}
-
-/// A process of the route's program, of which the host has the streams: one that makes a
-/// connection, or one that uses it.
-struct RouteProcess {
-    child: Child,
-    /// Ends with the standard error of the process.
-    end: JoinHandle<()>,
-    words: LastWords,
-}
-
-impl RouteProcess {
-    fn new(mut child: Child, name: String) -> Self {
-        let words = LastWords::quiet();
-        let stderr = child.stderr.take().map(OwnedFd::from);
-        let end = tokio::spawn(words.clone().keep(stderr, name.into()));
-        Self { child, end, words }
-    }
-
-    fn streams(&mut self, marker: &str) -> Result<(pipe::Sender, MarkedLines<Pipe>), Ungreeted> {
-        let missing = || Ungreeted::Io(io::ErrorKind::BrokenPipe.into());
-        let to = self.child.stdin.take().ok_or_else(missing)?;
-        let from = self.child.stdout.take().ok_or_else(missing)?;
-        let to = pipe::Sender::from_owned_fd(to.into()).map_err(Ungreeted::Io)?;
-        let from = Pipe::new(from.into()).map_err(Ungreeted::Io)?;
-        Ok((to, MarkedLines::new(from, marker)))
-    }
-
-    /// Waits for the end of the process, and kills it if it takes too long. Returns what it wrote
-    /// to its standard error.
-    async fn end(mut self) -> String {
-        if tokio::time::timeout(END_TIMEOUT, &mut self.end)
-            .await
-            .is_err()
-        {
-            return self.kill().await;
-        }
-        self.reap().await
-    }
-
-    async fn kill(mut self) -> String {
-        // Cannot fail: the child has not been waited for.
-        let _ = self.child.kill();
-        let _ = tokio::time::timeout(END_TIMEOUT, &mut self.end).await;
-        self.reap().await
-    }
-
-    async fn reap(mut self) -> String {
-        let pid = Pid::from_child(&self.child);
-        let _ = tokio::task::spawn_blocking(move || {
-            let _ = self.child.wait();
-            children::forget(pid);
-            // What the program has started itself, such as a ProxyCommand of `ssh`.
-            children::kill_orphans();
-        })
-        .await;
-        self.words.text()
     }
 }
 

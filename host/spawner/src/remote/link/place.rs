@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use super::{Connection, Ungreeted, next};
+use super::Connection;
+use super::greeting::{Ungreeted, next};
 use crate::SpawnError;
 use crate::project::Project;
 use crate::project::send::{Destination, SendError, Sent, Transfer, send};
