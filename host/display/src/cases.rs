@@ -43,7 +43,7 @@ fn line(case: &ShownCase) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use persea_model::{Attributes, Tally};
+    use persea_model::{Runnable, Tally};
 
     fn record(failed: usize, listed: usize) -> TaskFinished {
         let cases = Tally {
@@ -56,37 +56,12 @@ mod tests {
             status: Status::Fail,
             reason: Some("no".to_owned()),
         };
+        let (name, directory) = ("a".to_owned(), "d".to_owned());
         TaskFinished {
-            index: 1,
-            name: "a".to_owned(),
-            title: None,
-            kind: "noop".to_owned(),
-            uri: None,
-            status: Status::Fail,
-            cause: None,
-            reason: None,
-            started: None,
             elapsed: 5,
-            directory: "d".to_owned(),
-            has_directory: false,
-            tags: Attributes::new(),
-            suite: None,
-            variant: None,
-            environment: None,
-            whiteboard: None,
-            left_behind: 0,
-            cpu_user: None,
-            cpu_system: None,
-            peak_memory: None,
-            peak_memory_of: None,
-            attempts: 0,
-            flaky: false,
-            cut_short: false,
             cases: Some(cases),
-            unnumbered_cases: 0,
             failed_cases: (0..listed).map(case).collect(),
-            is_refused: false,
-            more: Attributes::new(),
+            ..TaskFinished::new(1, name, &Runnable::default(), Status::Fail, directory)
         }
     }
 

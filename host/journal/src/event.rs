@@ -7,13 +7,14 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use crate::case::{CaseFinished, CaseStarted, ShownCase};
+use crate::case::{CaseFinished, CaseStarted};
 use crate::requirement::{
     RequirementAbsent, RequirementFinished, RequirementReleased, RequirementRetried,
     RequirementStarted,
 };
 use crate::takeover::{EnvironmentChanged, JobTakenOver, KnownResult, MadeBy, TakeOverData};
-use persea_model::{Attribute, Attributes, Runnable, Status, Tally};
+use crate::task_end::{TaskEnvironment, TaskFinished, is_zero};
+use persea_model::{Attributes, Runnable, Tally};
 
 /// The job has begun: the first line.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -67,145 +68,6 @@ pub struct TaskPlanned<'a> {
     /// The result, if it is known before the task could run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub known_result: Option<KnownResult>,
-}
-
-/// Why an attempt of a task is followed by another one, where that is not a retry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum AttemptCause {
-    /// The environment of the attempt was lost.
-    EnvironmentLost,
-    /// The host of the attempt has ended, and another one has taken the job over.
-    JobTakenOver,
-}
-
-/// A task has ended. Holds everything that a report needs, so that a reader need not keep the plan.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct TaskFinished {
-    /// The task's position in the plan, from 1.
-    pub index: usize,
-    /// The runnable's identifier.
-    pub name: String,
-    /// The title that people know the task by, with its suite and its variant, where it differs
-    /// from the name. Unique in its job.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub title: Option<String>,
-    /// The runnable's kind.
-    pub kind: String,
-    /// The runnable's uri.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub uri: Option<String>,
-    /// The result.
-    pub status: Status,
-    /// Why another attempt follows; none for a retry, and for the end of the task.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cause: Option<AttemptCause>,
-    /// The reason for the result, on one line.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
-    /// The time of the start, in nanoseconds of Unix time; none if the task never started.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub started: Option<u64>,
-    /// The duration in nanoseconds, without the time for which the job was stopped (Ctrl-Z).
-    pub elapsed: u64,
-    /// The task's directory, relative to the job's.
-    pub directory: String,
-    /// Whether the directory exists. It does not if the test has left nothing.
-    #[serde(default = "yes", skip_serializing_if = "is_yes")]
-    pub has_directory: bool,
-    /// The runnable's tags.
-    #[serde(default, skip_serializing_if = "Attributes::is_empty")]
-    pub tags: Attributes,
-    /// The task's suite.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub suite: Option<String>,
-    /// The task's variant.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub variant: Option<Attribute>,
-    /// The environment of the task's last attempt; none for this machine itself, and for a task
-    /// that has not run.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub environment: Option<TaskEnvironment<'static>>,
-    /// The text that the runner wrote on the task's whiteboard.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub whiteboard: Option<String>,
-    /// The number of processes that the task left behind and that the host ended.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub left_behind: usize,
-    /// The processor time of its processes in user mode, in nanoseconds. None of the four about
-    /// usage is there for a task without processes, or that shared its processes with others.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cpu_user: Option<u64>,
-    /// The processor time that the kernel spent for its processes, in nanoseconds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cpu_system: Option<u64>,
-    /// The peak of the memory of its processes, in bytes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub peak_memory: Option<u64>,
-    /// What that peak is the peak of.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub peak_memory_of: Option<PeakMemoryOf>,
-    /// The number of attempts, if there was more than one.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub attempts: usize,
-    /// Whether the task passed on a retry.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub flaky: bool,
-    /// Whether this is no result of its own, because the job was stopped. A host that takes the job
-    /// over runs the task.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub cut_short: bool,
-    /// The number of its cases by their status, if it has reported any.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cases: Option<Tally>,
-    /// The number of cases whose path was not compared with those before it, because the task has
-    /// reported too many.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub unnumbered_cases: usize,
-    /// The first of its cases that have failed. The journal has each in an event of its own.
-    #[serde(skip)]
-    pub failed_cases: Vec<ShownCase>,
-    /// Whether the configuration keeps the task from running. The display has shown the reason
-    /// before. Not in the journal.
-    #[serde(skip)]
-    pub is_refused: bool,
-    /// Open data from the runner.
-    #[serde(flatten)]
-    pub more: Attributes,
-}
-
-impl TaskFinished {
-    /// The title that people know the task by.
-    pub fn title(&self) -> &str {
-        self.title.as_deref().unwrap_or(&self.name)
-    }
-}
-
-const fn yes() -> bool {
-    true
-}
-
-// serde asks for a reference.
-#[allow(clippy::trivially_copy_pass_by_ref)]
-const fn is_yes(is: &bool) -> bool {
-    *is
-}
-
-// serde asks for a reference.
-#[allow(clippy::trivially_copy_pass_by_ref)]
-fn is_zero(number: &usize) -> bool {
-    *number == 0
-}
-
-/// What a peak of memory is the peak of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum PeakMemoryOf {
-    /// The resident memory of the largest process.
-    LargestProcess,
-    /// The memory of all processes together, with what they have in the page cache.
-    Tree,
 }
 
 /// What a warning is about.
@@ -281,23 +143,6 @@ pub struct TaskStarted<'a> {
     /// The task's environment; none for this machine itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment: Option<TaskEnvironment<'a>>,
-}
-
-/// The environment in which a task runs.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct TaskEnvironment<'a> {
-    /// The spawner that has made the environment.
-    pub spawner: Cow<'a, str>,
-    /// The image of the container; none for an environment of another spawner.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub image: Option<Cow<'a, str>>,
-    /// The other host on which the environment is; none for this machine.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub host: Option<Cow<'a, str>>,
-    /// The snapshot that the environment was reset to: the id of the last requirement that was
-    /// fulfilled in it. None for an environment as the spawner makes it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub snapshot: Option<Cow<'a, str>>,
 }
 
 /// A runner reports the progress of its task.

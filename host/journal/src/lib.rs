@@ -17,6 +17,7 @@ mod reader;
 mod repair;
 mod requirement;
 mod takeover;
+mod task_end;
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -29,8 +30,8 @@ use serde::Serialize;
 
 pub use self::case::{CaseFinished, CaseStarted, ShownCase};
 pub use self::event::{
-    AttemptCause, Event, EventKind, JobFinished, JobStarted, NoData, PeakMemoryOf, TaskEnvironment,
-    TaskFinished, TaskPlanned, TaskProgress, TaskStarted, Warning, WarningCause,
+    Event, EventKind, JobFinished, JobStarted, NoData, TaskPlanned, TaskProgress, TaskStarted,
+    Warning, WarningCause,
 };
 pub use self::lines::EventLines;
 use self::reader::Progress;
@@ -43,6 +44,7 @@ pub use self::takeover::{
     EnvironmentChanged, EnvironmentPhase, HostRecord, JobTakenOver, KnownResult, MadeBy,
     PluginRecord, RemoteId, TakeOverData,
 };
+pub use self::task_end::{AttemptCause, PeakMemoryOf, TaskEnvironment, TaskFinished};
 
 /// The journal's file name in a job's directory.
 pub const FILE_NAME: &str = "events.jsonl";
@@ -308,7 +310,7 @@ impl Journal {
         self.commit_full()
     }
 
-    /// Appends lines that were made before.
+    /// Appends lines that were encoded before.
     ///
     /// # Errors
     /// The buffer was full, and the file cannot be written.

@@ -6,7 +6,7 @@ use serde::Serialize as _;
 use super::{Event, WrittenLine};
 
 /// Events as lines, ready to be appended to a journal. Lines take less memory than their events,
-/// and the owner of the journal spends no time on their making.
+/// and the owner of the journal spends no time on encoding them.
 #[derive(Debug, Default)]
 pub struct EventLines(pub(super) Vec<u8>);
 

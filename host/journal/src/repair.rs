@@ -18,8 +18,8 @@ const BUFFER: usize = 256 * 1024;
 /// The number of bytes at the beginning of a line that name its kind.
 const BEGINNING: usize = 64;
 
-/// The length of a journal up to the end of its last event, in bytes. What follows was being
-/// written when the host ended: a line without a newline, or after a power cut, a line of anything.
+/// The length of a journal up to the end of its last event, in bytes. The host was
+/// writing the rest when it ended: a line without a newline or, after a power cut, arbitrary bytes.
 pub(super) fn whole_length(file: &File) -> std::io::Result<u64> {
     let mut length = file.metadata()?.len();
     loop {
@@ -123,7 +123,7 @@ fn last_take_over(path: &Path) -> Result<Option<u64>, JournalError> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::string_slice)]
     use super::*;
     use crate::{FILE_NAME, Journal};
     use std::io::Write as _;

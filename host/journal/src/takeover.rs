@@ -166,8 +166,8 @@ pub struct KnownResult {
     pub reason: Option<String>,
 }
 
-/// Another host goes on with the job (`persea run --resume`). Every `task-finished` before this
-/// event with `cut-short` counts no longer, and neither does a `job-finished` before it.
+/// Another host goes on with the job (`persea run --resume`). This event voids every earlier
+/// `task-finished` with `cut-short`, and an earlier `job-finished`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct JobTakenOver {

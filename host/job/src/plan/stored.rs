@@ -20,7 +20,7 @@ use persea_journal::{
     WarningCause,
 };
 use persea_model::names::{TEST_RESULTS, task_directory};
-use persea_model::{Attribute, Attributes, Outcome, SpawnerKind, Status, Task, TaskIndex};
+use persea_model::{Attributes, Outcome, SpawnerKind, Status, Task, TaskIndex};
 use persea_plugin::Catalog;
 
 /// The reason of an attempt that ended with its host.
@@ -445,44 +445,19 @@ pub(crate) fn missing_end(
 ) -> TaskFinished {
     let runnable = &planned.runnable;
     let of_runnable = || runnable.identifier.clone().or(runnable.uri.clone());
-    let tags = runnable.tags.iter().map(|(tag, values)| {
-        let values = Some(values).filter(|values| !values.is_empty());
-        let values = values.cloned().map(Attribute::from);
-        (tag.clone(), values.unwrap_or_default())
-    });
     let name = planned.name.as_ref().map(|name| name.clone().into_owned());
+    // Cases of an attempt that never ended count for nothing.
     TaskFinished {
-        index: planned.index,
-        name: name.or_else(of_runnable).unwrap_or(id.to_owned()),
         title: planned.title.clone().map(Cow::into_owned),
-        kind: runnable.kind.clone(),
-        uri: runnable.uri.clone(),
-        status: Status::Error,
-        cause: None,
         reason: Some(reason.to_owned()),
         started,
-        elapsed: 0,
-        directory: format!("{TEST_RESULTS}/{}", task_directory(id)),
-        has_directory: false,
-        tags: tags.collect(),
-        suite: runnable.suite().map(str::to_owned),
-        variant: runnable.more.get("variant").cloned(),
-        environment: None,
-        whiteboard: None,
-        left_behind: 0,
-        cpu_user: None,
-        cpu_system: None,
-        peak_memory: None,
-        peak_memory_of: None,
-        attempts: 0,
-        flaky: false,
-        cut_short: false,
-        // Cases of an attempt that never ended count for nothing.
-        cases: None,
-        unnumbered_cases: 0,
-        failed_cases: Vec::new(),
-        is_refused: false,
-        more: Attributes::new(),
+        ..TaskFinished::new(
+            planned.index,
+            name.or_else(of_runnable).unwrap_or(id.to_owned()),
+            runnable,
+            Status::Error,
+            format!("{TEST_RESULTS}/{}", task_directory(id)),
+        )
     }
 }
 

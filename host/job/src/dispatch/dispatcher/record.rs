@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::execute::messages::FinishedTask;
 use persea_journal::{PeakMemoryOf, TaskFinished};
+use persea_model::names::TEST_RESULTS;
 use persea_model::{Attribute, Attributes, Outcome, Task};
 use persea_spawner::PeakOf;
 
@@ -60,42 +61,16 @@ pub(super) fn record(
     ran: Option<&FinishedTask>,
     before: usize,
 ) -> TaskFinished {
-    let tags = task
-        .runnable
-        .tags
-        .iter()
-        .map(|(tag, values)| {
-            (
-                tag.clone(),
-                if values.is_empty() {
-                    Attribute::Null
-                } else {
-                    values.clone().into()
-                },
-            )
-        })
-        .collect();
     let mut more = outcome.more.clone();
     // A runner's data does not replace the host's.
-    more.retain(|name, _| !RESERVED.contains(&name.as_str()));
+    more.retain(|name, _| !TaskFinished::RESERVED.contains(&name.as_str()));
     let usage = ran.and_then(|ran| ran.usage);
     TaskFinished {
-        index: task.index.number(),
-        name: task.name.to_string(),
         title: (task.title != task.name).then(|| task.title.to_string()),
-        kind: task.runnable.kind.clone(),
-        uri: task.runnable.uri.clone(),
-        status: outcome.status,
-        cause: None,
         reason: outcome.reason.clone(),
         started: ran.map(|ran| ran.started),
         elapsed: ran.map_or(0, |ran| nanoseconds(ran.elapsed)),
-        directory: format!("{}/{}", persea_model::names::TEST_RESULTS, task.directory),
         has_directory: ran.is_some_and(|ran| ran.has_directory),
-        tags,
-        suite: task.runnable.suite().map(str::to_owned),
-        variant: task.runnable.more.get("variant").cloned(),
-        environment: None,
         whiteboard: ran.and_then(|ran| ran.whiteboard.clone()),
         left_behind: ran.map_or(0, |ran| ran.left_behind),
         cpu_user: usage.map(|usage| nanoseconds(usage.user)),
@@ -107,47 +82,20 @@ pub(super) fn record(
         }),
         attempts: if before > 0 { before + 1 } else { 0 },
         flaky: before > 0 && outcome.status.has_passed(),
-        cut_short: false,
         cases: ran.and_then(|ran| ran.cases.tally),
         unnumbered_cases: ran.map_or(0, |ran| ran.cases.unnumbered),
         failed_cases: ran.map_or_else(Vec::new, |ran| ran.cases.failed.clone()),
-        is_refused: false,
         more,
+        ..TaskFinished::new(
+            task.index.number(),
+            task.name.to_string(),
+            &task.runnable,
+            outcome.status,
+            format!("{TEST_RESULTS}/{}", task.directory),
+        )
     }
 }
 
 fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
-
-/// The names of `task-finished` that belong to the host. A runner's data under these names is
-/// dropped.
-const RESERVED: [&str; 27] = [
-    "cut-short",
-    "cpu-user",
-    "cpu-system",
-    "peak-memory",
-    "peak-memory-of",
-    "cases",
-    "unnumbered-cases",
-    "suite",
-    "title",
-    "attempts",
-    "flaky",
-    "index",
-    "name",
-    "kind",
-    "uri",
-    "status",
-    "cause",
-    "reason",
-    "started",
-    "elapsed",
-    "directory",
-    "has-directory",
-    "tags",
-    "variant",
-    "environment",
-    "whiteboard",
-    "left-behind",
-];
