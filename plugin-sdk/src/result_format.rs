@@ -134,6 +134,15 @@ impl Event {
         self.data.insert(name, value);
         self
     }
+
+    /// The number of attempts before the one that a `task-finished` event is the result of. There
+    /// may be one `task-retried` event more: a retry that was announced may not happen, and then
+    /// the result comes from the last announced attempt.
+    #[must_use]
+    pub fn earlier_attempts(&self) -> usize {
+        let attempts = self.data.integer("attempts").unwrap_or(1).max(1);
+        usize::try_from(attempts - 1).unwrap_or_default()
+    }
 }
 
 /// The job whose report is to be made.
@@ -294,6 +303,16 @@ mod tests {
             events,
             more: Vec::new(),
         }
+    }
+
+    #[test]
+    fn attempt_of_the_result_is_not_an_earlier_one() {
+        let earlier = |attempts: i64| {
+            let event = Event::new("task-finished").with("attempts", attempts);
+            event.earlier_attempts()
+        };
+        assert_eq!(Event::new("task-finished").earlier_attempts(), 0);
+        assert_eq!([-1, 0, 1, 2, 3].map(earlier), [0, 0, 0, 1, 2]);
     }
 
     #[test]

@@ -14,10 +14,10 @@ mod settings;
 
 use std::collections::BTreeMap;
 
+use persea_plugin_sdk::CaseBuffer;
 use persea_plugin_sdk::artifacts::of_task;
 use persea_plugin_sdk::prelude::*;
 use persea_plugin_sdk::report_output::{self, Report};
-use persea_plugin_sdk::{Attributes, CaseBuffer};
 
 use noscript::Summary;
 use records::{Attempt, End, Job, Output, Planned, Record, Requirement, Test, Warning};
@@ -164,7 +164,7 @@ impl OpenReport {
                 let task = self.running.entry(id.to_owned()).or_default();
                 task.attempts.push(attempt);
             }
-            "task-finished" => self.write_test(id, &event.data, settings)?,
+            "task-finished" => self.write_test(id, event, settings)?,
             "requirement-started" => {
                 let (name, requirement) = Requirement::new(event, self.started);
                 self.requirements.insert(name, requirement);
@@ -181,21 +181,13 @@ impl OpenReport {
         Ok(())
     }
 
-    fn write_test(
-        &mut self,
-        id: &str,
-        data: &Attributes,
-        settings: &Settings,
-    ) -> Result<(), Error> {
+    fn write_test(&mut self, id: &str, event: &Event, settings: &Settings) -> Result<(), Error> {
         let RunningTask {
             environment,
             mut attempts,
         } = self.running.remove(id).unwrap_or_default();
-        // A retry that was announced may not happen. Then the last announced attempt is the one
-        // that the task's result comes from.
-        let ended = data.integer("attempts").unwrap_or(1).max(1);
-        attempts.truncate(usize::try_from(ended - 1).unwrap_or_default());
-        let mut test = Test::new(id, data, self.started);
+        attempts.truncate(event.earlier_attempts());
+        let mut test = Test::new(id, &event.data, self.started);
         test.environment = environment;
         test.attempts = attempts;
         test.add_cases(self.cases.take(id));

@@ -27,16 +27,14 @@ impl Attempts {
         }
     }
 
-    /// Removes and returns the attempts of a finished task, without its last one.
+    /// Removes and returns the attempts of a finished task, without the one that its result comes
+    /// from.
     pub(crate) fn take(&mut self, event: &Event) -> Vec<Attempt> {
         let task = event.task.as_ref();
         let mut all = task
             .and_then(|task| self.0.remove(task))
             .unwrap_or_default();
-        // A retry that was announced may not happen. Then the last announced attempt is the one
-        // that the task's result comes from, and is not counted a second time.
-        let ended = event.data.integer("attempts").unwrap_or(1).max(1);
-        all.truncate(usize::try_from(ended - 1).unwrap_or_default());
+        all.truncate(event.earlier_attempts());
         all
     }
 }
