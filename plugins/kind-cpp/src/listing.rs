@@ -5,8 +5,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use persea_exec_command::describe_exit;
-use persea_plugin_sdk::monotonic_clock;
-use persea_plugin_sdk::poll::{self, Interest};
+use persea_exec_command::listing::{NoList, deadline, wait};
 use persea_plugin_sdk::prelude::*;
 use persea_plugin_sdk::process::{self, Command, Exit, Output};
 
@@ -110,23 +109,6 @@ pub(crate) fn ask(
     })
 }
 
-/// Why a program has no list.
-enum NoList {
-    /// Something that is wrong with the program.
-    Fault(String),
-    /// An error of the host or of the environment.
-    Failed(Error),
-}
-
-impl From<Error> for NoList {
-    fn from(error: Error) -> Self {
-        match error.code.as_str() {
-            "not-found" | "not-permitted" | "too-large" => Self::Fault(error.message),
-            _ => Self::Failed(error),
-        }
-    }
-}
-
 /// A question to a program.
 struct Question<'a> {
     task: &'a Task,
@@ -199,17 +181,13 @@ impl Question<'_> {
     fn run(&self, command: Command) -> Result<Exit, NoList> {
         let setting = self.subject.framework.list_timeout();
         let timeout: Duration = setting.get(&self.task.settings);
-        // 0 means no limit, as for every time of a setting.
-        let until = (!timeout.is_zero()).then(|| monotonic_clock::now() + timeout);
+        let deadline = deadline(timeout);
         let child = process::start(&command)?;
-        let end = poll::watch(&child, Interest::Ended)?;
-        let rest = until.map(|until| until.saturating_sub(monotonic_clock::now()));
-        if poll::poll(&[&end], rest)?.is_empty() {
+        wait(&child, deadline)?.ok_or_else(|| {
             let (seconds, key) = (timeout.as_secs_f64(), setting.key());
             let why = format!("it did not list its tests within {seconds} s (`{key}`)");
-            return Err(NoList::Fault(why));
-        }
-        Ok(child.wait()?)
+            NoList::Fault(why)
+        })
     }
 
     fn read(&self, list: &str) -> Result<Vec<ListedTest>, NoList> {

@@ -5,10 +5,8 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use persea_plugin_sdk::monotonic_clock;
-use persea_plugin_sdk::poll::{self, Interest};
 use persea_plugin_sdk::prelude::*;
-use persea_plugin_sdk::process::{self, Child, Command, Exit, Output};
+use persea_plugin_sdk::process::{self, Child, Command, Output};
 
 use crate::cargo::{self, Binary};
 use crate::harness::own_harnesses;
@@ -16,6 +14,7 @@ use crate::program::{self, Harness};
 use crate::variables::directory_of;
 use crate::{KIND, LIST_TIMEOUT, RUN_IGNORED, reference};
 use persea_exec_command::files;
+use persea_exec_command::listing::{NoList, deadline, wait};
 
 /// The number of binaries that are asked at the same time.
 const AT_ONCE: usize = 8;
@@ -133,8 +132,7 @@ fn ask(task: &Task, binaries: &[Listed], filters: &[String]) -> Result<Vec<Runna
                 Questions::start(task, binary, filters, name)
             })
             .collect();
-        // 0 means no limit, as for every time of a setting.
-        let until = (!timeout.is_zero()).then(|| monotonic_clock::now() + timeout);
+        let until = deadline(timeout);
         for (binary, questions) in binaries.iter().zip(started) {
             let answer = questions.and_then(|questions| questions.answer(until, timeout));
             runnables.extend(binary.runnables(task, answer, wanted)?);
@@ -156,23 +154,6 @@ struct Questions {
 struct Tests {
     all: Vec<String>,
     ignored: HashSet<String>,
-}
-
-/// Why a binary has no list.
-enum NoList {
-    /// Something that is wrong with the binary.
-    Fault(String),
-    /// An error of the host or of the environment.
-    Failed(Error),
-}
-
-impl From<Error> for NoList {
-    fn from(error: Error) -> Self {
-        match error.code.as_str() {
-            "not-found" | "not-permitted" | "too-large" => Self::Fault(error.message),
-            _ => Self::Failed(error),
-        }
-    }
 }
 
 impl Questions {
@@ -245,16 +226,6 @@ impl Questions {
         }
         let ignored = ignored.into_iter().collect();
         Ok(Tests { all, ignored })
-    }
-}
-
-/// Waits for the end of a process; none when the time is up first.
-fn wait(child: &Child, until: Option<Duration>) -> Result<Option<Exit>, Error> {
-    let end = poll::watch(child, Interest::Ended)?;
-    let rest = until.map(|until| until.saturating_sub(monotonic_clock::now()));
-    match poll::poll(&[&end], rest)?.is_empty() {
-        true => Ok(None),
-        false => child.wait().map(Some),
     }
 }
 

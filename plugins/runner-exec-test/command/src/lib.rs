@@ -1,6 +1,6 @@
 //! Owns what the runners of programs share: the command of a test with its environment variables,
-//! the description of an exit in words, the files that processes write, and encoded options. Does
-//! not know what an exit means for the test's result.
+//! the description of an exit in words, the files that processes write, the time limit of lists,
+//! and encoded options. Does not know what an exit means for the test's result.
 //!
 //! Variables and rules are those of Avocado 113.0 (`avocado/plugins/runners/exec_test.py`), because
 //! tests rely on them. Differences:
@@ -11,6 +11,7 @@
 
 mod ending;
 pub mod files;
+pub mod listing;
 pub mod percent;
 pub mod python;
 
