@@ -29,6 +29,7 @@ mod report;
 mod resume;
 mod run;
 mod session;
+mod shell;
 
 use context::Context;
 use output::eprint_error;

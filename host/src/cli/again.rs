@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
+use super::shell::quoted;
 use super::{Context, Failure, exit, resume};
 use persea_job as job;
 use persea_job::FailedTests;
 use persea_journal::JobStarted;
-use persea_model::names::printable;
 
 /// The options that are left out: `--failed` is added with the new job, and each job has its own
 /// id.
@@ -55,16 +55,6 @@ fn with_failed(args: impl Iterator<Item = String>) -> String {
     words.push("--failed".to_owned());
     let words: Vec<String> = words.iter().map(|word| quoted(word)).collect();
     words.join(" ")
-}
-
-/// Quotes a word for a shell.
-fn quoted(word: &str) -> String {
-    let is_plain = |c: char| c.is_alphanumeric() || "_./:=,@%+-".contains(c);
-    let word = printable(word);
-    match !word.is_empty() && word.chars().all(is_plain) {
-        true => word.into_owned(),
-        false => format!("'{}'", word.replace('\'', r"'\''")),
-    }
 }
 
 /// The beginning of the job that `--failed` names, whose references run again.

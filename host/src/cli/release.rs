@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::output::{eprint_line, print_line};
 use super::session::{SpawnerSession, listen_to_signals};
+use super::shell::quoted;
 use super::{Context, Failure, exit};
 use persea_job as job;
 use persea_job::{JobRelease, UnreleasedJobs, results_root};
@@ -126,20 +127,10 @@ fn is_elsewhere(job: &Path) -> bool {
 
 /// The command, to be typed in this directory, that releases a job.
 pub(super) fn release_line(job: &Path) -> String {
-    let release = format!("persea release {}", quoted(job));
+    let release = format!("persea release {}", quoted(&job.to_string_lossy()));
     match job::project_of(job).filter(|_| is_elsewhere(job)) {
-        Some(project) => format!("cd {} && {release}", quoted(&project)),
+        Some(project) => format!("cd {} && {release}", quoted(&project.to_string_lossy())),
         None => release,
-    }
-}
-
-/// Quotes a path for a shell.
-fn quoted(path: &Path) -> String {
-    let text = path.to_string_lossy();
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,:@%".contains(c);
-    match text.chars().all(plain) {
-        true => text.into_owned(),
-        false => format!("'{}'", text.replace('\'', r"'\''")),
     }
 }
 
