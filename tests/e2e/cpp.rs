@@ -132,16 +132,6 @@ fn cases(fixture: &Fixture) -> BTreeMap<String, String> {
     all
 }
 
-/// The statuses of the latest job's tests, by name.
-fn statuses(fixture: &Fixture) -> BTreeMap<String, String> {
-    let results = fixture.job().results();
-    let text = |value: &Value| value.as_str().unwrap().to_owned();
-    let tests = results["tests"].as_array().unwrap().iter();
-    tests
-        .map(|test| (text(&test["name"]), text(&test["status"])))
-        .collect()
-}
-
 #[track_caller]
 fn assert_equal(found: &BTreeMap<String, String>, expected: &[(&str, &str)]) {
     let owned = |(name, status): &(&str, &str)| ((*name).to_owned(), (*status).to_owned());
@@ -224,7 +214,7 @@ fn session_of_googletest_has_its_results() {
 fn isolated_tests_of_googletest_have_the_results_of_the_session() {
     let fixture = googletest();
     fixture.run(&["run", &format!("{ENABLED}&isolate")]).code(1);
-    let found = statuses(&fixture);
+    let found = fixture.job().statuses();
     let plain = |name: &String| name.trim_start_matches("build/t:").replacen('.', ">", 1);
     let found = found
         .iter()
@@ -262,7 +252,7 @@ fn crashes_of_googletest_cost_one_test_each() {
     let one = json!({"kind": "googletest", "uri": "build/t", "args": args, "kwargs": filter});
     fixture.recipe("job.json", &[one]);
     fixture.run(&["run", "job.json"]).code(1);
-    let found = statuses(&fixture);
+    let found = fixture.job().statuses();
     let plain = |name: &String| name.trim_start_matches("build/t:").replacen('.', ">", 1);
     let found = found
         .iter()
@@ -348,7 +338,7 @@ fn isolated_tests_of_catch2_have_the_results_of_the_session() {
             "catch2:build/t",
         ])
         .code(1);
-    let found = statuses(&fixture);
+    let found = fixture.job().statuses();
     let plain = |name: &String| name.trim_start_matches("build/t:").to_owned();
     let found = found
         .iter()
@@ -433,6 +423,6 @@ fn members_of_a_recipe_hold_for_each_isolated_test() {
         ("build/t:A.passes", "PASS"),
         ("build/t:DISABLED_Hang.hangs", "INTERRUPTED"),
     ];
-    assert_equal(&statuses(&fixture), &expected);
+    assert_equal(&fixture.job().statuses(), &expected);
     fixture.assert_no_strays();
 }

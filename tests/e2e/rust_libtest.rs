@@ -1,9 +1,7 @@
 //! Owns the kind `rust-libtest`: the tests of a Rust workspace have the results that cargo gives
 //! them, and every fault of cargo or of a test binary is an error of its own reference or test.
 
-use std::collections::BTreeMap;
-
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::support::{Fixture, Ran};
 
@@ -80,21 +78,11 @@ fn workspace() -> Fixture {
     fixture
 }
 
-/// The statuses of the latest job's tests, by name.
-fn statuses(fixture: &Fixture) -> BTreeMap<String, String> {
-    let results = fixture.job().results();
-    let text = |value: &Value| value.as_str().unwrap().to_owned();
-    let tests = results["tests"].as_array().unwrap().iter();
-    tests
-        .map(|test| (text(&test["name"]), text(&test["status"])))
-        .collect()
-}
-
 fn assert_statuses(fixture: &Fixture, expected: &[(&str, &str)]) {
     let expected = expected
         .iter()
         .map(|(name, status)| (name.to_string(), status.to_string()));
-    assert_eq!(statuses(fixture), expected.collect());
+    assert_eq!(fixture.job().statuses(), expected.collect());
 }
 
 /// The lines that the test `environment` prints, sorted.

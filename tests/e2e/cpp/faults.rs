@@ -3,7 +3,7 @@
 
 use serde_json::json;
 
-use super::{assert_equal, cases, statuses};
+use super::{assert_equal, cases};
 use crate::support::Fixture;
 
 /// Shell functions for both frameworks: `report` is the path of the report, `list` writes a list
@@ -284,7 +284,7 @@ fn recipe_that_makes_no_sense_is_an_error_of_its_task() {
     ];
     fixture.recipe("job.json", &recipe);
     fixture.run(&["run", "job.json"]).code(1);
-    let found = statuses(&fixture);
+    let found = fixture.job().statuses();
     let of = |name: &str| {
         let mut found = found.iter().filter(|(known, _)| known.contains(name));
         found.next().map(|(_, status)| status.as_str())

@@ -1,5 +1,6 @@
 //! Owns the questions that a test asks about a job: its reports, its journal, its tests' files.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -33,6 +34,16 @@ impl Job {
     #[track_caller]
     pub fn status(&self, name: &str) -> String {
         self.test(name)["status"].as_str().unwrap().to_owned()
+    }
+
+    /// The statuses of all tests in results.json, by name.
+    pub fn statuses(&self) -> BTreeMap<String, String> {
+        let results = self.results();
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let tests = results["tests"].as_array().unwrap().iter();
+        tests
+            .map(|test| (text(&test["name"]), text(&test["status"])))
+            .collect()
     }
 
     #[track_caller]
