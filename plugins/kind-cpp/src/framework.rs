@@ -248,6 +248,7 @@ impl Progress {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::panic)]
     use super::*;
 
     #[test]
@@ -267,7 +268,7 @@ mod tests {
             );
             match selection {
                 Selection::Names(names) => all.extend(names),
-                Selection::Filter(_) => unreachable!("names were given"),
+                Selection::Filter(filter) => panic!("names were given, not {filter:?}"),
             }
         }
         assert_eq!(all, names);

@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 use super::*;
 use persea_plugin_sdk::testing::{Answer, Host, Processes};
 use persea_requirement_tool::testing::{real_processes, recorded, unrecorded};
@@ -193,7 +193,7 @@ fn lines_reach_the_shell_unchanged() {
     assert_eq!(Command::fulfil(&request), Ok(FulfilledRequirement::new()));
     let commands = host.commands();
     let [only] = commands.as_slice() else {
-        unreachable!("one command, not {commands:?}")
+        panic!("one command, not {commands:?}")
     };
     assert_eq!(only.program, "/bin/sh");
     assert_eq!(only.args, ["-e", "-c", "a 'b'\nc"]);

@@ -83,7 +83,7 @@ export!(Recipe: resolver);
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::panic)]
     use super::*;
     use persea_plugin_sdk::testing::{Files, Host};
 
@@ -127,7 +127,7 @@ mod tests {
         let resolution = Recipe::resolve(&ResolveRequest::new("r.json")).unwrap();
         assert_eq!(host.pages(), [4096, 4096]);
         let Finding::Found(rest) = resolution.finding else {
-            unreachable!("the recipe is valid");
+            panic!("the recipe is valid");
         };
         let mut all = host.runnables();
         all.extend(rest);

@@ -164,7 +164,7 @@ pub(crate) fn bounded(mut path: Vec<String>) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::panic)]
     use super::*;
 
     #[test]
@@ -173,7 +173,7 @@ mod tests {
             "reason": "assert 0", "class-name": "t.T", "failure-type": "AssertionError",
             "traceback": "long", "output": "text", "file": "t.py", "line": 7, "tags": ["slow"]}"#;
         let Line::Case(line) = serde_json::from_slice(line).unwrap() else {
-            unreachable!("it is a case");
+            panic!("it is a case");
         };
         let expected = Case::new(["T", "test[1]"], Status::Fail)
             .duration(Duration::from_nanos(5))

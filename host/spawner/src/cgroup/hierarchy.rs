@@ -191,7 +191,7 @@ fn limiting(directory: &Path) -> Option<Hierarchy> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::panic)]
     use super::*;
 
     const MOUNTS: &str = "\
@@ -208,7 +208,7 @@ mod tests {
         let all = found(&mounted(MOUNTS), groups);
         let limiting: Vec<_> = all.iter().filter(|it| it.has_any()).collect();
         let [memory, cpu] = limiting[..] else {
-            unreachable!("{all:?}");
+            panic!("{all:?}");
         };
         assert_eq!(memory.directory, Path::new("/sys/fs/cgroup/memory/a/b"));
         assert!(memory.can_limit(Limit::Memory) && !memory.can_limit(Limit::Cpus));

@@ -1,5 +1,5 @@
 //! Tests of what GoogleTest writes: texts of GoogleTest 1.12.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::string_slice)]
 use std::time::Duration;
 
 use super::*;
