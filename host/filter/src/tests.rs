@@ -1,4 +1,4 @@
-//! Owns the tests of filters: what holds for which test, and what is said about a wrong filter.
+//! Tests filters: which tests each expression matches, and the error for an invalid expression.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use persea_model::{Attribute, Requirement, Runnable, Status};
