@@ -15,11 +15,11 @@ use persea_model::names::is_artifact_name;
 pub enum Project {
     /// Set it to any value.
     Any,
-    /// Set it to paths that do not lead out of the project. The host only reads what is there.
+    /// Set it to paths that do not lead out of the project. The host only reads files there.
     Inside,
     /// Add elements to the list. No other layer can take them away.
     Adds,
-    /// Set it to a file name. The host writes that file in the job's directory.
+    /// Set it to the name of a file, which the host then writes in the job's directory.
     InJob,
     /// Set it if neither the system nor the user has.
     Unsaid,

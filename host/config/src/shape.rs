@@ -42,8 +42,8 @@ pub enum Shape {
     Verdict,
 }
 
-/// Whether `{index}` is in the format, near enough to its beginning. The index makes ids unique. It
-/// must survive where a directory's name has to be cut.
+/// Whether a format has `{index}`, which makes ids unique, and has it so early that the index stays
+/// when a long directory name is cut.
 fn is_id_format(format: &str) -> bool {
     format.split_once("{index}").is_some_and(|(before, _)| {
         !before.contains("{name}") && !before.contains("{variant}") && before.len() < 100

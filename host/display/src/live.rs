@@ -133,7 +133,7 @@ impl Live {
         self.wake = Some(wake);
     }
 
-    /// Makes the thread draw a last time and end. Waits for it as long as somebody reads.
+    /// Makes the thread draw a last time and end. Waits for it as long as its output is read.
     fn end(&mut self) {
         self.wake = None;
         if let Some(thread) = self.thread.take() {

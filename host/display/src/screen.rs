@@ -145,12 +145,12 @@ impl Screen {
         self.flush();
     }
 
-    /// A task was given to its runner.
+    /// Shows that a task's runner has started it.
     pub fn task_started(&mut self, task: &Task) {
         self.queue_event(ScreenEvent::Started(task.index));
     }
 
-    /// A runner reports progress, for people.
+    /// Shows a progress message of the task's runner.
     pub fn task_progress(&mut self, task: &Task, text: &str) {
         self.queue_event(ScreenEvent::Progress(task.index, text.to_owned()));
     }
@@ -255,8 +255,8 @@ impl Screen {
         self.flush();
     }
 
-    /// Shows the failures once more, and `closing` below them. Waits until everything was read, or
-    /// until nobody reads.
+    /// Shows the failures once more, and `closing` below them. Waits until everything is written,
+    /// or until the reader of the output is gone.
     pub async fn end(mut self, closing: String) {
         self.queue_event(ScreenEvent::End(closing));
         self.hand_over(true);

@@ -91,7 +91,7 @@ impl fmt::Display for ConditionName {
     }
 }
 
-/// What is to hold for a test.
+/// A condition that a test meets or does not.
 #[derive(Clone, Debug)]
 pub(crate) enum Condition {
     All,

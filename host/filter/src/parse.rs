@@ -77,7 +77,7 @@ pub(crate) fn filter(text: &str) -> Result<Expression, FilterError> {
     checked(written, &fault)
 }
 
-/// The most parentheses that are open at a place, whatever they mean there.
+/// The deepest nesting of parentheses in a text, also of those within quotes and expressions.
 fn deepest(text: &str) -> usize {
     let mut depth = 0_usize;
     let mut deepest = 0;
@@ -233,7 +233,7 @@ fn bare(input: &mut Input<'_>) -> ModalResult<String> {
     }
 }
 
-/// A word that ends where a name would.
+/// Parses a keyword: the whole word, so that `or` is not found in `order`.
 fn keyword<'a>(word: &'static str) -> impl Parser<Input<'a>, &'a str, ErrMode<ContextError>> {
     terminated(word, peek(not(one_of(is_in_name))))
 }

@@ -14,8 +14,7 @@ use rustix::io::Errno;
 /// How alike a directory must be here and on the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Likeness {
-    /// It is the same for certain. A change between the host's look and this one makes another one
-    /// of it.
+    /// Certainly the same directory: nothing in it has changed since the host looked at it.
     Certain,
     /// It may be the same: tests change it while they run, and a network file system may have inode
     /// numbers of its own.

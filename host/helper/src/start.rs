@@ -28,8 +28,8 @@ use crate::variables::Variables;
 
 const REPORT_FD: &str = "PERSEA_REPORT_FD";
 const REPORT_SOCKET: &str = "PERSEA_REPORT_SOCKET";
-/// The variables that only the helper sets. Inherited ones would be those of a Persea that runs
-/// this one as a test.
+/// The variables that only the helper sets. A value that it has inherited is of an outer Persea,
+/// which runs this one as a test.
 const OWN: [&str; 2] = [REPORT_FD, REPORT_SOCKET];
 /// Where programs are searched without a PATH, as execvp does.
 const DEFAULT_PATH: &str = "/bin:/usr/bin";

@@ -12,8 +12,8 @@ pub struct Case {
     pub path: Vec<String>,
     /// How the case ended.
     pub status: Status,
-    /// The running time; none where the runner did not say it. It then counts from the start of the
-    /// case, if that was reported.
+    /// The running time; none where the runner did not report it. The host then measures from the
+    /// start of the case, if that was reported.
     pub elapsed: Option<Duration>,
     /// The reason for the status, in a line.
     pub reason: Option<String>,

@@ -228,7 +228,7 @@ impl Tally {
         *self.clone().slot(status)
     }
 
-    /// The number of all that have ended.
+    /// The number of tasks or cases that have ended, whatever their status.
     pub fn total(&self) -> usize {
         Status::ALL.iter().map(|status| self.get(*status)).sum()
     }

@@ -10,8 +10,8 @@ pub struct Variation {
     pub parameters: Attributes,
     /// Requirements in addition to the test's own.
     pub requirements: Vec<Requirement>,
-    /// What the tasks take while they run, by the name of the resource. A resource that the test
-    /// takes too counts as it is here.
+    /// What the tasks take while they run, by the name of the resource. This replaces what the test
+    /// takes of the same resource.
     pub resources: Attributes,
     /// The limit on the tasks' running time, in nanoseconds; none for the test's own.
     pub timeout: Option<u64>,

@@ -49,11 +49,11 @@ impl Doctor {
     }
 }
 
-/// How each limit of tests is kept.
+/// How a spawner enforces each limit of tests.
 type AllMeans = [(Limit, LimitMeans); Limit::ALL.len()];
 
-/// Makes an environment, in which a helper has to start. Returns how limits of tests are kept in
-/// it.
+/// Makes an environment and starts a helper in it. Returns how the limits of tests are enforced
+/// there.
 async fn check(kind: SpawnerKind, context: &Context) -> Result<AllMeans, Failure> {
     let session = SpawnerSession::new(kind, context).await?;
     let spawner = session.spawners.get(kind).map_err(Failure::of)?;

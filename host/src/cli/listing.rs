@@ -34,7 +34,7 @@ pub(super) enum Input<'a> {
     Typed(&'a [String]),
 }
 
-/// Resolves references and lists their tests. `signals` ends that early: none is the result.
+/// Resolves references and lists their tests. Returns none if one of `signals` arrives first.
 pub(super) async fn resolve(
     context: &Context,
     catalog: &Arc<Catalog>,

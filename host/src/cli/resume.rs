@@ -121,7 +121,7 @@ fn refusal(error: JournalError) -> Failure {
     }
 }
 
-/// Why a job is not resumed, and what to type.
+/// The error for a job that cannot be resumed, with what to type instead.
 pub(super) fn failure(directory: &Path, error: ResumeError) -> Failure {
     let name = directory.display();
     let help = match &error {

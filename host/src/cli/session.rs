@@ -67,7 +67,7 @@ impl SessionFiles {
         })
     }
 
-    /// The directory of all files that are not for other hosts.
+    /// The directory of the temporary files that only this machine needs to see.
     pub(super) fn own(&self) -> &Path {
         self.own.path()
     }

@@ -67,7 +67,7 @@ pub fn bytes(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
 fn bytes_of(file: File, limit: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     // The size in the metadata is no bound: the file may grow meanwhile, and those of /proc claim
-    // to be empty. As a reservation it spares a large file the copies of a growing vector.
+    // to be empty. Reserving that size saves the copies of a growing vector.
     let size = file.metadata().map_or(0, |metadata| metadata.len());
     let size = usize::try_from(size.min(limit)).unwrap_or_default();
     // Without memory for all of it, reading it fails below.

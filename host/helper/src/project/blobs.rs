@@ -74,7 +74,7 @@ struct KeptPack {
 }
 
 impl Blobs {
-    /// Finds contents with these digests. Where nothing can be read, nothing is found.
+    /// Finds the cached contents with these digests. An unreadable cache has none.
     pub(super) fn find(cache: Option<&Path>, wanted: &HashSet<Digest>) -> Self {
         let Some(cache) = cache else {
             return Self::default();

@@ -97,7 +97,7 @@ impl<'a> Fates<'a> {
     }
 }
 
-/// Checks whether what the requirements of a task change is there where the task runs.
+/// Checks whether the requirements of a task are fulfilled on the machine on which the task runs.
 ///
 /// # Errors
 /// The task may run on another machine than its requirements are met on.

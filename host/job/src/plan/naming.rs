@@ -45,7 +45,8 @@ impl NamedRunnable {
     }
 }
 
-/// The name of a runnable's task: its identifier, or one of this format if it has no own format.
+/// The name of a runnable's task: its identifier, or else a name in the runnable's own format or in
+/// `format`.
 pub(crate) fn name_of<'a>(runnable: &'a Runnable, format: &str) -> Cow<'a, str> {
     if let Some(identifier) = &runnable.identifier {
         return Cow::Borrowed(identifier);

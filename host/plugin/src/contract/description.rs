@@ -168,8 +168,8 @@ impl Description {
         remarks
     }
 
-    /// Returns what the component is for the host, by the roles that the host knows, of a component
-    /// with these exports.
+    /// Returns the parts of a component with these exports: one for each world in which the host
+    /// calls it.
     ///
     /// # Errors
     /// What is wrong with a role, for a message that names the plugin.

@@ -31,7 +31,7 @@ pub(crate) struct Compiler {
 pub(crate) enum CompileIn<'a> {
     /// This process, for a component that is part of the host.
     ThisProcess,
-    /// A process of its own, within these limits, for a component of anybody else.
+    /// In a process of its own, within these limits, for a third-party component.
     OwnProcess(&'a Limits),
 }
 

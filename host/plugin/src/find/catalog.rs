@@ -29,7 +29,7 @@ pub struct Catalog {
     /// The plugins of `deferred`, once they are loaded.
     deferred_plugins: OnceCell<Vec<Arc<Plugin>>>,
     disabled: Vec<String>,
-    /// The names of the settings of disabled plugins, which are no mistake in a configuration.
+    /// The names of the settings of disabled plugins: known names, which cause no warning.
     disabled_names: Vec<String>,
     /// The settings that disabled plugins declare.
     pub(crate) disabled_settings: Vec<Setting>,

@@ -14,7 +14,7 @@ pub(crate) struct KeptBytes {
 }
 
 impl KeptBytes {
-    /// Nothing yet, of a plugin.
+    /// Creates the count of a plugin, which has kept nothing yet.
     pub(crate) fn new(context: &Arc<PluginContext>) -> Self {
         Self {
             context: Arc::clone(context),

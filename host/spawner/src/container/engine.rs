@@ -116,7 +116,7 @@ impl Engine {
     /// Checks whether the engine lets a client choose the program that runs containers.
     ///
     /// # Errors
-    /// The engine would take its own, without a word.
+    /// The engine would ignore the choice without saying so.
     pub(super) fn may_choose_runtime(&self, runtime: Option<&str>) -> Result<(), SpawnError> {
         match runtime {
             Some(runtime) if self.is_podman => Err(SpawnError::Invalid(format!(

@@ -21,7 +21,8 @@ pub struct EnvironmentId {
     pub process: Option<(u32, u64)>,
     /// The process number of the helper in the environment.
     pub helper: Option<u32>,
-    /// How long the helper lives without a word from this host; none where it ends at once.
+    /// How long the helper lives unless this host renews its lease; none where it ends with the
+    /// channel.
     pub lease: Option<Duration>,
 }
 

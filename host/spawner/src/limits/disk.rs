@@ -14,8 +14,8 @@ const INTERVAL: Duration = Duration::from_millis(100);
 /// The size of a block, in which the kernel tells how much room a file takes.
 const BLOCK: u64 = 512;
 
-/// By how much a file may exceed the limit: a page. So a file that was to become too large is
-/// larger than the limit, and one that just fits is not.
+/// By how much a file may exceed the limit: a page. So a file that reaches the kernel's limit is
+/// larger than the configured one, and a file of exactly the configured size is not cut.
 const SLACK: u64 = 4096;
 
 /// The most files and directories that are measured at a time. What is beyond does not count.

@@ -73,7 +73,7 @@ pub(super) async fn read_component(
     })
 }
 
-/// The reference in a registry, if a source is one and no file.
+/// The registry reference that a source names; none if the source is a file.
 fn registry_reference(source: &str) -> Option<&str> {
     if let Some(reference) = source.strip_prefix(REGISTRY) {
         return Some(reference);
