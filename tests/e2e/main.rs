@@ -42,6 +42,7 @@ mod listing;
 mod mixed;
 mod modes;
 mod output;
+mod patterns;
 mod plugins;
 mod policy;
 mod pytest;

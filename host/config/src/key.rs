@@ -182,6 +182,27 @@ impl Kind for Texts {
     }
 }
 
+/// A list of tables, which their user reads.
+pub enum Tables {}
+
+impl Kind for Tables {
+    type Value<'a> = &'a [Value];
+    type Default = ();
+    const SHAPE: Shape = Shape::Tables;
+
+    fn read(value: &Value) -> Option<&[Value]> {
+        value.as_array().map(Vec::as_slice)
+    }
+
+    fn default<'a>((): ()) -> Self::Value<'a> {
+        &[]
+    }
+
+    fn json((): ()) -> Value {
+        Value::Array(Vec::new())
+    }
+}
+
 /// A time limit; none if it is 0, which means "no limit". The default is in seconds.
 pub enum Time {}
 
@@ -328,6 +349,14 @@ pub trait Choices: Copy + 'static {
     /// The name of a choice.
     fn name(self) -> &'static str;
 
+    /// The choice with this name.
+    fn parse(name: &str) -> Option<Self> {
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|choice| choice.name() == name)
+    }
+
     /// All names.
     fn names() -> Vec<&'static str> {
         Self::ALL.iter().map(|choice| choice.name()).collect()
@@ -340,8 +369,7 @@ impl<E: Choices> Kind for Choice<E> {
     const SHAPE: Shape = E::SHAPE;
 
     fn read(value: &Value) -> Option<E> {
-        let name = value.as_str()?;
-        E::ALL.iter().copied().find(|choice| choice.name() == name)
+        E::parse(value.as_str()?)
     }
 
     fn default<'a>(default: E) -> Self::Value<'a> {

@@ -31,7 +31,7 @@ mod user_dirs;
 pub use error::{ConfigError, Origin};
 pub use key::{
     Choice, Choices, Delay, Failures, Flag, IdFormat, Key, Kind, Maybe, Number, Order, Processors,
-    RetryCause, Several, Sharing, Size, Text, Texts, Time, Verdict,
+    RetryCause, Several, Sharing, Size, Tables, Text, Texts, Time, Verdict,
 };
 pub use lookup::{
     RESOURCES, SHARED_LIMIT, is_known, is_member_of, limit, limits, of_result_format, project,

@@ -185,6 +185,7 @@ fn of_shape(shape: Shape) -> Value {
         Shape::Integer => whole(0),
         Shape::Text | Shape::IdFormat => json!({"type": "string"}),
         Shape::Texts => texts(),
+        Shape::Tables => json!({"type": "array", "items": {"type": "object"}}),
         Shape::Failures => json!({"anyOf": [{"type": "boolean"}, whole(1)]}),
         Shape::Duration => {
             let seconds = json!({"type": "number", "minimum": 0});

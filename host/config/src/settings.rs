@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::key::{
     Choice, Delay, Failures, Flag, IdFormat, Key, Kind, Maybe, Number, Order, Processors,
-    RetryCause, Several, Sharing, Size, Text, Texts, Time, Verdict,
+    RetryCause, Several, Sharing, Size, Tables, Text, Texts, Time, Verdict,
 };
 use super::project::Project;
 use super::shape::Shape;
@@ -118,6 +118,9 @@ settings! {
     JOB_RUN_RESULT_XUNIT_OUTPUT: Maybe<Text> = "job.run.result.xunit.output", (), InJob;
     /// time limit of a job, in seconds; 0 means no limit
     JOB_RUN_TIMEOUT: Time = "job.run.timeout", 0, Any;
+    /// which kind of test files are, by globs: tables with `match`, `kind` and what the book has
+    /// under "Kinds by pattern"; the first one that matches a file counts
+    KIND: Tables = "kind", (), Any;
     /// directories with plugins, in addition to the user's own plugin directory
     PLUGINS_DIRS: Texts = "plugins.dirs", &[], Inside;
     /// plugins that are not used, such as `resolver.tap`
@@ -195,6 +198,9 @@ settings! {
     /// directories whose project files are used although they belong to another user, including all
     /// directories below; `*` means any directory
     PROJECT_SAFE_DIRECTORIES: Texts = "project.safe_directories", &[], Nothing;
+    /// globs of files and directories that are left out of directories and globs, in addition to
+    /// results of jobs
+    REFERENCES_EXCLUDE: Texts = "references.exclude", &[], Any;
     /// when a requirement without a scope of its own is released: after each `task`, after its
     /// `suite` or the `job`, or never (`keep`)
     REQUIREMENT_SCOPE: Choice<Scope> = "requirement.scope", Scope::Job, Any;

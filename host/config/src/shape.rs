@@ -16,6 +16,8 @@ pub enum Shape {
     Text,
     /// A list of texts.
     Texts,
+    /// A list of tables.
+    Tables,
     /// True for one failure, false for none, or a number of failures.
     Failures,
     /// A time: a number of seconds, or a text such as `5m`.
@@ -63,6 +65,9 @@ impl Shape {
             Self::Integer => value.is_u64(),
             Self::Text => value.is_string(),
             Self::Texts => are_texts(value),
+            Self::Tables => value
+                .as_array()
+                .is_some_and(|items| items.iter().all(Value::is_object)),
             Self::Failures => value.is_boolean() || value.as_u64().is_some_and(|n| n > 0),
             Self::Duration => super::duration(value).is_some(),
             Self::Size => super::size(value).is_some(),
@@ -95,6 +100,7 @@ impl Shape {
             | Self::Integer
             | Self::Text
             | Self::Texts
+            | Self::Tables
             | Self::Failures
             | Self::Duration
             | Self::Size
@@ -111,6 +117,7 @@ impl Shape {
             Self::Integer => "a whole number",
             Self::Text => "a text",
             Self::Texts => "a list of texts",
+            Self::Tables => "a list of tables",
             Self::Failures => "true, false or a whole number from 1",
             Self::Duration => "a number of seconds or a time such as `5m`",
             Self::Size => "a number of bytes or a size such as `512 MiB`",

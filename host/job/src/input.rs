@@ -1,9 +1,14 @@
 //! Owns what a job is asked to run: job files, references, variants, and the provenance of what
 //! plugins return.
 
+pub(crate) mod globs;
+pub(crate) mod hint;
 pub(crate) mod identifier;
 pub(crate) mod job_file;
+pub(crate) mod kind_rules;
+pub(crate) mod own_directory;
 pub(crate) mod own_limits;
+pub(crate) mod own_retries;
 pub(crate) mod own_settings;
 pub(crate) mod own_spawner;
 pub(crate) mod provenance;

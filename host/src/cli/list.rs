@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::filters::{Filters, selection};
-use super::listing::{Input, Listers, note_unlisted, resolve};
+use super::listing::{Input, Listers, kind_rules, note_unlisted, resolve};
 use super::output::eprint_line;
 use super::references::{refuse_unresolved, refuse_warnings, show_warnings};
 use super::session::listen_to_signals;
@@ -31,7 +31,8 @@ enum Notation {
 #[derive(Debug, Args)]
 pub(super) struct List {
     /// References to resolve: files, directories, `file.py:Class.test`, recipes
-    #[arg(value_name = "REF", required_unless_present = "job")]
+    /// [default: the files of the kinds by pattern]
+    #[arg(value_name = "REF")]
     references: Vec<String>,
     /// List the suites of this job file (TOML)
     #[arg(long, value_name = "FILE", conflicts_with = "references")]
@@ -74,15 +75,21 @@ impl List {
         let selection = selection(&context.config)?;
         let root = job::results_root(&context.config, &context.dirs);
         let catalog = context.catalog().await?;
+        let rules = kind_rules(&context)?;
+        let references = match self.references.is_empty() {
+            true => rules.references(),
+            false => self.references,
+        };
         let input = match &file {
             Some(file) => Input::File(file),
-            None => Input::Typed(&self.references),
+            None => Input::Typed(&references),
         };
         let (listers, mut signals) = match self.run_listers {
             true => (Listers::Run, Some(listen_to_signals()?)),
             false => (Listers::UseKept, None),
         };
-        let resolved = resolve(&context, &catalog, input, listers, signals.as_mut()).await?;
+        let resolved =
+            resolve(&context, &catalog, &rules, input, listers, signals.as_mut()).await?;
         let Some(mut resolutions) = resolved else {
             return Ok(exit::INTERRUPTED);
         };

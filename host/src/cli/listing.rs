@@ -8,7 +8,8 @@ use super::session::SpawnerSession;
 use super::{Context, Failure};
 use persea_job as job;
 use persea_job::{
-    JobFile, ListingPlace, OpenPlace, Resolutions, Signals, TestLister as _, TestListing, TypedBy,
+    JobFile, KindRules, ListingPlace, OpenPlace, Resolutions, Signals, TestLister as _,
+    TestListing, TypedBy,
 };
 use persea_model::SpawnerKind;
 use persea_model::names::printable;
@@ -34,10 +35,19 @@ pub(super) enum Input<'a> {
     Typed(&'a [String]),
 }
 
+/// Reads the rules that say which kind of test a file is.
+pub(super) fn kind_rules(context: &Context) -> Result<Arc<KindRules>, Failure> {
+    // Without a working directory, the job says so later.
+    let start = std::env::current_dir().unwrap_or_default();
+    let rules = KindRules::new(&context.config, &context.safe_directories(), &start);
+    rules.map(Arc::new).map_err(Failure::of)
+}
+
 /// Resolves references and lists their tests. Returns none if one of `signals` arrives first.
 pub(super) async fn resolve(
     context: &Context,
     catalog: &Arc<Catalog>,
+    rules: &Arc<KindRules>,
     input: Input<'_>,
     listers: Listers,
     signals: Option<&mut Signals>,
@@ -51,12 +61,13 @@ pub(super) async fn resolve(
     let resolved = async {
         let resolutions = match input {
             Input::File(file) => {
-                let resolutions = file.resolve(catalog, config, &mut listing).await;
+                let resolutions = file.resolve(catalog, config, rules, &mut listing).await;
                 resolutions.map_err(Failure::of)?
             }
             Input::Typed(references) => {
                 let typed_by = TypedBy::User;
-                let mut resolutions = job::resolve(catalog, config, references, typed_by).await;
+                let resolutions = job::resolve(catalog, config, rules, references, typed_by);
+                let mut resolutions = resolutions.await;
                 listing.list(&mut resolutions).await;
                 resolutions
             }

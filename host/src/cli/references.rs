@@ -69,6 +69,17 @@ pub(super) fn show_warnings(resolutions: &Resolutions, verbose: bool) {
             "note: no resolver recognizes {files} files in directories{hint}"
         )),
     }
+    match resolutions.excluded {
+        0 => {}
+        1 => eprint_line(format_args!(
+            "note: `{}` leaves out 1 file",
+            settings::REFERENCES_EXCLUDE
+        )),
+        files => eprint_line(format_args!(
+            "note: `{}` leaves out {files} files",
+            settings::REFERENCES_EXCLUDE
+        )),
+    }
     match resolutions.results.as_slice() {
         [] => {}
         [results] => eprint_line(format_args!(
@@ -145,6 +156,8 @@ pub(super) fn refuse_unresolved(resolved: &[Resolved], ignore: bool) -> Result<(
         return Err(Failure::new(
             exit::JOB_FAIL,
             miette::miette!(
+                help = "name files or directories, such as `tests/`, or say in persea.toml with \
+                        `[[kind]]` which files are tests",
                 "No test references provided nor any other arguments resolved into tests"
             ),
         ));

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::execution::{JobInput, execute};
 use super::filters::{Filters, selection};
-use super::listing::{Input, Listers, note_unlisted, resolve};
+use super::listing::{Input, Listers, kind_rules, note_unlisted, resolve};
 use super::references::{refuse_unresolved, refuse_warnings, show_warnings};
 use super::session::listen_to_signals;
 use super::{Context, Failure, again, exit, resume};
@@ -18,7 +18,8 @@ use persea_model::{JobId, SpawnerKind};
 #[derive(Debug, Args)]
 pub(super) struct Run {
     /// References to run: files, directories, `file.py:Class.test`, recipes
-    #[arg(value_name = "REF", required_unless_present_any = ["recipe", "job", "resume", "failed"])]
+    /// [default: the files of the kinds by pattern]
+    #[arg(value_name = "REF")]
     references: Vec<String>,
     /// Run the suites of this job file (TOML)
     #[arg(long, value_name = "FILE", conflicts_with_all = ["references", "recipe"])]
@@ -224,6 +225,10 @@ impl Run {
         let catalog = context.catalog().await?;
         let mut references = self.references;
         references.extend(self.recipe);
+        let rules = kind_rules(&context)?;
+        if references.is_empty() && self.job.is_none() {
+            references = rules.references();
+        }
         let job_file = self.job.map(|path| path.to_string_lossy().into_owned());
         references.extend(job_file.clone());
         let input = match &file {
@@ -235,7 +240,15 @@ impl Run {
             true => Listers::UseKept,
             false => Listers::Run,
         };
-        let resolved = resolve(&context, &catalog, input, listers, Some(&mut signals)).await?;
+        let resolved = resolve(
+            &context,
+            &catalog,
+            &rules,
+            input,
+            listers,
+            Some(&mut signals),
+        )
+        .await?;
         let Some(resolutions) = resolved else {
             return Err(Failure::with(exit::INTERRUPTED, JobError::Interrupted));
         };

@@ -3,9 +3,8 @@
 //!
 //! The format is Avocado's (`runnable-recipe.schema.json`): members `kind` (required), `uri`,
 //! `args`, `kwargs`, `config` and `identifier`; in `kwargs`, the names `tags`, `dependencies`,
-//! `variant`, `output_dir` and `assets` are special. Avocado does not have the members `needs`,
-//! `after`, `mutexes` and `resources`, which constrain when a task may run, nor `timeout`,
-//! `spawner`, `image` and `limits`.
+//! `variant`, `output_dir` and `assets` are special. The other members are those of a task in a job
+//! file; Avocado does not have them.
 
 use crate::shape::{self, JsonPath, Members, Stop};
 use persea_plugin_sdk::pages::RunnablePages;
@@ -13,18 +12,23 @@ use persea_plugin_sdk::prelude::*;
 use serde_json::value::RawValue;
 
 /// Members of a runnable.
-const MEMBERS: [&str; 14] = [
+const MEMBERS: [&str; 19] = [
     "kind",
     "uri",
     "args",
     "kwargs",
     "config",
     "identifier",
+    "env",
+    "tags",
+    "requirements",
     "needs",
     "after",
     "mutexes",
     "resources",
     "timeout",
+    "retries",
+    "cwd",
     "spawner",
     "image",
     "limits",
@@ -162,8 +166,14 @@ fn runnable(value: &RawValue, path: &JsonPath<'_>) -> Result<Runnable, String> {
                 0 => {}
                 limit => runnable.more.insert("timeout", limit),
             },
+            "env" => runnable.env = variables(value, &path)?,
+            "tags" => runnable.tags.extend(tags(value, &path)?),
+            "requirements" => runnable.requirements.extend(dependencies(value, &path)?),
+            // The host knows the causes of retries.
+            "retries" if shape::is_null(value) => {}
+            "retries" => runnable.more.insert("retries", shape::open(value, &path)?),
             // The host knows which spawners there are.
-            "spawner" | "image" => {
+            "cwd" | "spawner" | "image" => {
                 if let Some(text) = optional_text(value, &path)? {
                     runnable.more.insert(name.as_ref(), text);
                 }
@@ -204,9 +214,9 @@ fn kwargs(runnable: &mut Runnable, value: &RawValue, path: &JsonPath<'_>) -> Res
         let path = JsonPath::Member(path, &name);
         match name.as_ref() {
             "tags" if shape::is_null(value) => {}
-            "tags" => runnable.tags = tags(value, &path)?,
+            "tags" => runnable.tags.extend(tags(value, &path)?),
             "dependencies" if shape::is_null(value) => {}
-            "dependencies" => runnable.requirements = dependencies(value, &path)?,
+            "dependencies" => runnable.requirements.extend(dependencies(value, &path)?),
             "variant" if shape::is_null(value) => {}
             "variant" => {
                 shape::object(value, &path)?;
@@ -221,6 +231,23 @@ fn kwargs(runnable: &mut Runnable, value: &RawValue, path: &JsonPath<'_>) -> Res
         }
     }
     Ok(())
+}
+
+/// Reads environment variables: each name has its value, or null to remove the variable.
+fn variables(
+    value: &RawValue,
+    path: &JsonPath<'_>,
+) -> Result<Vec<(String, Option<String>)>, String> {
+    let variable = |(name, value): (std::borrow::Cow<'_, str>, &RawValue)| {
+        let path = JsonPath::Member(path, &name);
+        let is_name = !name.is_empty() && !name.contains(['=', '\0']);
+        match is_name {
+            true => Ok((name.to_string(), optional_text(value, &path)?)),
+            false => Err(path.message("this is no name of an environment variable")),
+        }
+    };
+    let members = shape::object(value, path)?.0.into_iter();
+    members.map(variable).collect()
 }
 
 /// Reads tags: each name has its values, or null for a tag without values.

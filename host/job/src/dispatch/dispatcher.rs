@@ -28,14 +28,14 @@ use crate::execute::context::JobContext;
 use crate::execute::control::{Control, SignalRequest, Signals, StopReason};
 use crate::execute::messages::ExecutorMessage;
 use crate::execute::slot::{EnvironmentReports, Slot, SlotIndex};
+use crate::input::own_retries::TaskRetries;
 use crate::plan::entry::PlanEntry;
 use crate::plan::graph::Graph;
 use crate::plan::planner::Plan;
 use crate::plan::slot_pools::SlotPools;
 use crate::results::directory::JobDirectory;
 use crate::undo::unreleased::UnreleasedJobs;
-use persea_config::settings;
-use persea_config::{Config, RetryCause};
+use persea_config::{Config, settings};
 use persea_display::Screen;
 use persea_journal::{AttemptCause, Event, Journal, JournalError, TaskFinished, TaskProgress};
 use persea_model::{Outcome, SpawnerKind, Status, Tally, Task, TaskIndex};
@@ -127,10 +127,8 @@ struct DispatchState {
     journal_error: Option<JournalError>,
     /// The number of failures after which no further task is started; 0 is no limit.
     failfast: u64,
-    /// The number of retries of a task or a requirement that fails.
-    retries: usize,
-    /// What is retried.
-    retry_causes: Vec<RetryCause>,
+    /// How often a task or a requirement that fails is tried again.
+    retries: TaskRetries,
 }
 
 /// How the last attempt of a task ended that is being retried.
@@ -177,7 +175,6 @@ impl Dispatcher<'_> {
         let last = progress.as_ref().map_or(0, |it| it.last_environment);
         let reports = EnvironmentReports::new(messages.clone(), last);
         let failfast = self.config.get(settings::RUN_FAILFAST).unwrap_or_default();
-        let retries = self.config.get(settings::RUN_RETRIES);
         let mut state = DispatchState {
             queue: Queue::new(graph, self.pools.of_tasks(&self.plan)),
             helper_deaths: HashMap::new(),
@@ -204,8 +201,7 @@ impl Dispatcher<'_> {
             is_cut_short: false,
             journal_error: None,
             failfast,
-            retries: usize::try_from(retries).unwrap_or(usize::MAX),
-            retry_causes: self.config.get(settings::RUN_RETRY_ON),
+            retries: TaskRetries::new(self.config),
         };
         let elapsed_before = progress.as_ref().map(|it| it.elapsed).unwrap_or_default();
         if let Some(progress) = progress {

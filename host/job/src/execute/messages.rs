@@ -159,6 +159,9 @@ pub(crate) struct Assignment {
     pub(crate) leaves_dirty: bool,
     /// What the task's processes may use.
     pub(crate) limits: Limits,
+    /// The directory in which the task's processes start, on this machine; none for that of the
+    /// project.
+    pub(crate) cwd: Option<String>,
     /// Variables for the task from its requirements and leases.
     pub(crate) variables: Vec<(String, String)>,
     /// Data for the plugin in addition to paths and times: `leases`, and for a requirement of one

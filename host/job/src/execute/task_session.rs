@@ -78,6 +78,8 @@ pub(crate) struct TaskSession {
     state: EnvironmentState,
     /// What the processes may use.
     limits: Limits,
+    /// Where the processes start, on this machine; none for the project's directory.
+    cwd: Option<String>,
     environment: OnceCell<Environment>,
     /// The environment could not be opened, because its host cannot be reached.
     is_unreachable: AtomicBool,
@@ -110,6 +112,7 @@ impl TaskSession {
             messages,
             leaves_dirty: _,
             limits,
+            cwd,
             variables: _,
             more,
         }: Assignment,
@@ -134,6 +137,7 @@ impl TaskSession {
             can_requeue,
             state,
             limits,
+            cwd,
             environment: OnceCell::new(),
             is_unreachable: AtomicBool::new(false),
             queued_process: OnceLock::new(),
@@ -311,13 +315,21 @@ impl TaskSession {
         match self.opened().and_then(Environment::remote_files) {
             Some(files) => {
                 more.insert("job-temp-dir".into(), files.common().into());
-                more.insert("project-dir".into(), files.project().into());
+                let directory = self
+                    .cwd
+                    .as_ref()
+                    .map_or_else(|| files.project().to_owned(), |cwd| files.path(cwd));
+                more.insert("project-dir".into(), directory.into());
             }
             None => {
                 if let Some(common) = execution.spawners.common_dir(self.state.spawner) {
                     more.insert("job-temp-dir".into(), text(common));
                 }
-                more.insert("project-dir".into(), text(&execution.project_dir));
+                let directory = match &self.cwd {
+                    Some(cwd) => cwd.clone().into(),
+                    None => text(&execution.project_dir),
+                };
+                more.insert("project-dir".into(), directory);
             }
         }
         more
@@ -336,6 +348,10 @@ impl TaskHost for TaskSession {
 
     fn is_isolated(&self) -> bool {
         self.state.spawner.is_isolating()
+    }
+
+    fn cwd(&self) -> Option<&str> {
+        self.cwd.as_deref()
     }
 
     fn queued_process(&self) -> Option<&QueuedProcess> {

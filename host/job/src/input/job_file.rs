@@ -2,20 +2,21 @@
 //! dependencies. Turns them into runnables that carry all of that, so that nothing after this needs
 //! the file. The format is TOML 1.0; the book has a page on job files.
 
-mod conditions;
+pub(super) mod conditions;
 mod format;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::input::kind_rules::KindRules;
 use crate::input::own_spawner;
 use crate::input::provenance::Provenance;
 use crate::input::resolve::{Answer, Resolutions, Resolved, TestLister, TypedBy, resolve};
 use crate::input::variants::{VariantSource, VariantsError};
 use conditions::TaskConditions;
 use format::{JobFileContent, JobFileRequirement, JobFileSuite};
-use persea_config::{Config, ConfigError, Foreign, OpenError, SafeDirectories, parse};
+use persea_config::{Config, ConfigError, Foreign, OpenError, SafeDirectories, parse, settings};
 use persea_model::names::printable;
 use persea_model::weight;
 use persea_model::{Requirement, Runnable};
@@ -135,7 +136,12 @@ impl JobFile {
 
     /// Adds the file's settings to the configuration.
     pub fn configure(&self, config: &mut Config) {
-        config.take(&self.path, self.content.settings.clone());
+        let mut settings = self.content.settings.clone();
+        if !self.content.kinds.is_empty() {
+            let own = settings::KIND.name().to_owned();
+            settings.insert(own, self.content.kinds.clone().into());
+        }
+        config.take(&self.path, settings);
     }
 
     /// Resolves the references of all suites, and turns them and the file's tasks into runnables,
@@ -147,6 +153,7 @@ impl JobFile {
         &self,
         catalog: &Arc<Catalog>,
         config: &Config,
+        rules: &Arc<KindRules>,
         lister: &mut impl TestLister,
     ) -> Result<Resolutions, JobFileError> {
         let mut all = Resolutions::default();
@@ -172,7 +179,8 @@ impl JobFile {
                 None => None,
             };
             let typed_by = TypedBy::Project;
-            let mut resolutions = resolve(catalog, config, &suite.references, typed_by).await;
+            let mut resolutions =
+                resolve(catalog, config, rules, &suite.references, typed_by).await;
             if !suite.tasks.is_empty() {
                 resolutions.resolved.push(Resolved {
                     reference: format!("{}: suite {}", self.path.display(), suite.name),

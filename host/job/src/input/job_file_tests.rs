@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use super::conditions::*;
 use super::format::*;
 use super::*;
+use crate::input::kind_rules::{OneOrMore, WrittenRule};
 use persea_config::{Settings, UserDirs};
 use persea_model::{Attribute, Attributes, SpawnerKind};
 use proptest::prelude::*;
@@ -57,10 +58,24 @@ fn schema_has_the_members_that_the_file_may_have() {
         mutexes: Vec::new(),
         resources: BTreeMap::new(),
         timeout: None,
+        retries: None,
+        cwd: None,
         spawner: Some(SpawnerKind::Sandbox),
         image: None,
         limits: Attributes::new(),
     };
+    let rule = WrittenRule {
+        files: OneOrMore::default(),
+        exclude: OneOrMore::default(),
+        kind: String::new(),
+        program: Vec::new(),
+        is_exact: false,
+        kwargs: Attributes::new(),
+        env: BTreeMap::new(),
+        tags: BTreeMap::new(),
+        conditions: conditions.clone(),
+    };
+    assert_members(&rule, definition("kind"), &[]);
     let requirement = JobFileRequirement {
         kind: String::new(),
         uri: None,
@@ -95,6 +110,7 @@ fn schema_has_the_members_that_the_file_may_have() {
     assert_members(&suite, definition("suite"), &["variants"]);
     let content = JobFileContent {
         settings: Settings::new(),
+        kinds: Vec::new(),
         spawner: None,
         image: None,
         requirements: Vec::new(),

@@ -1,5 +1,5 @@
 //! Owns the settings of a single runnable: `timeout`, and those in `config`, which are allowed, and
-//! which value wins. Checks `limits`, `spawner` and `image` too. Does not know whether a recipe, a
+//! which value wins. Checks `limits`, `retries`, `cwd`, `spawner` and `image` too. Does not know whether a recipe, a
 //! job file or a resolver has set them.
 
 use std::borrow::Cow;
@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::input::own_limits::{LIMITS, check_limits, setting_of, shape_of};
 use crate::input::own_spawner::{self, IMAGE};
+use crate::input::{own_directory, own_retries};
 use persea_config::settings;
 use persea_config::{Config, Origin, Shape, duration, is_known};
 use persea_model::{Attribute, Attributes, Limit};
@@ -121,6 +122,8 @@ pub(crate) fn check(more: &Attributes) -> Result<(), String> {
             "`{TIMEOUT}`: expected a whole number of nanoseconds, found `{timeout}`"
         ));
     }
+    own_retries::check(more)?;
+    own_directory::check(more)?;
     own_spawner::spawner(more)?;
     if let Some(image) = more.get(IMAGE).filter(|it| !it.is_null())
         && image.clone().into_text().is_none_or(|name| name.is_empty())

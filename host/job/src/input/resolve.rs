@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::input::kind_rules::{KindRules, RuleAnswer};
 use crate::input::provenance::Provenance;
 use crate::input::walk::{WalkedReference, WalkedReferences, unreadable, walk};
 use persea_config::Config;
@@ -71,6 +72,8 @@ pub struct Resolutions {
     pub warnings: Vec<Warning>,
     /// The number of files in directories that no resolver recognizes.
     pub untaken: usize,
+    /// The number of files in directories that `references.exclude` leaves out.
+    pub excluded: usize,
     /// Directories of job results below the references, which were not searched.
     pub results: Vec<String>,
     /// The names of runnables that stand for many tests and were not listed, because nothing may
@@ -90,6 +93,7 @@ impl Resolutions {
         self.resolved.extend(other.resolved);
         self.warnings.extend(other.warnings);
         self.untaken += other.untaken;
+        self.excluded += other.excluded;
         self.results.extend(other.results);
         self.unlisted.extend(other.unlisted);
     }
@@ -105,6 +109,7 @@ const CHUNK: usize = 32;
 pub async fn resolve(
     catalog: &Arc<Catalog>,
     config: &Config,
+    rules: &Arc<KindRules>,
     references: &[String],
     typed_by: TypedBy,
 ) -> Resolutions {
@@ -113,7 +118,8 @@ pub async fn resolve(
         directories,
         warnings,
         results,
-    } = walk(references);
+        excluded,
+    } = walk(references, rules);
     let wanted = Arc::new(wanted);
     let next = Arc::new(AtomicUsize::new(0));
     let workers = persea_system::threads::processors().min(wanted.len().div_ceil(CHUNK));
@@ -121,9 +127,9 @@ pub async fn resolve(
     let mut running = Vec::new();
     for _ in 0..workers {
         let (catalog, wanted, next) = (Arc::clone(catalog), Arc::clone(&wanted), Arc::clone(&next));
-        let config = config.clone();
+        let (config, rules) = (config.clone(), Arc::clone(rules));
         running.push(threads.spawn(async move {
-            let mut worker = Worker::new(&catalog, &config, typed_by);
+            let mut worker = Worker::new(&catalog, &config, &rules, typed_by);
             let mut done = Vec::new();
             loop {
                 let start = next.fetch_add(CHUNK, Ordering::Relaxed);
@@ -150,6 +156,7 @@ pub async fn resolve(
         resolved: Vec::with_capacity(wanted.len()),
         warnings,
         untaken: 0,
+        excluded,
         results,
         unlisted: Vec::new(),
     };
@@ -238,30 +245,93 @@ fn found(plugin: &Arc<Plugin>, runnables: Vec<Arc<Runnable>>) -> Answer {
 struct Worker<'a> {
     catalog: &'a Catalog,
     config: &'a Config,
+    rules: &'a KindRules,
     typed_by: TypedBy,
     instances: Vec<Option<Resolver>>,
 }
 
 impl<'a> Worker<'a> {
-    fn new(catalog: &'a Catalog, config: &'a Config, typed_by: TypedBy) -> Self {
+    fn new(
+        catalog: &'a Catalog,
+        config: &'a Config,
+        rules: &'a KindRules,
+        typed_by: TypedBy,
+    ) -> Self {
         let instances = catalog.resolvers().map(|_| None).collect();
         Self {
             catalog,
             config,
+            rules,
             typed_by,
             instances,
         }
     }
 
-    /// Asks one resolver after the other, until one takes the reference, finds it corrupt or fails.
-    /// A failing resolver may be the one that the reference belongs to, so no other is asked after
-    /// it.
+    /// A rule of the project comes before the resolvers.
     async fn resolve(&mut self, wanted: &WalkedReference) -> (Answer, Vec<Warning>) {
+        let reference = wanted.reference.as_str();
+        let catalog = self.catalog;
+        let is_resolved = |kind: &str| catalog.resolvers().any(|it| resolves(it, kind));
+        let is_file = || std::fs::metadata(reference).is_ok_and(|meta| meta.is_file());
+        match self.rules.answer(reference, is_resolved) {
+            Some(answer) if is_file() => self.resolve_by_rule(wanted, answer).await,
+            Some(_) | None => self.ask(wanted, None).await,
+        }
+    }
+
+    /// Answers for a file that a rule matches.
+    async fn resolve_by_rule(
+        &mut self,
+        wanted: &WalkedReference,
+        answer: RuleAnswer,
+    ) -> (Answer, Vec<Warning>) {
+        let (kind, rule) = match answer {
+            RuleAnswer::Runnable(runnable) => {
+                let answer = Answer::Found {
+                    resolver: "[[kind]]".to_owned(),
+                    runnables: vec![Arc::new(*runnable)],
+                    provenance: Provenance::default(),
+                };
+                return (answer, Vec::new());
+            }
+            RuleAnswer::Resolve { kind, rule } => (kind, rule),
+        };
+        let (mut answer, warnings) = self.ask(wanted, Some(&kind)).await;
+        match &mut answer {
+            Answer::Found { runnables, .. } => {
+                for runnable in runnables {
+                    self.rules.add_to(rule, Arc::make_mut(runnable));
+                }
+            }
+            Answer::Missing { reasons } => {
+                let error = format!(
+                    "a `[[kind]]` says that the file is of the kind `{kind}`, and no resolver of \
+                     the kind takes it: {}",
+                    reasons.join("; ")
+                );
+                answer = Answer::Failed { error };
+            }
+            Answer::Corrupt { .. } | Answer::Failed { .. } => {}
+        }
+        (answer, warnings)
+    }
+
+    /// Asks the resolvers, or those of one kind, one after the other, until one takes the reference,
+    /// finds it corrupt or fails. A failing resolver may be the one that the reference belongs to, so
+    /// no other is asked after it.
+    async fn ask(
+        &mut self,
+        wanted: &WalkedReference,
+        kind: Option<&str>,
+    ) -> (Answer, Vec<Warning>) {
         let reference = wanted.reference.as_str();
         let mut warnings = Vec::new();
         let mut reasons = Vec::new();
         let mut errors = Vec::new();
         for (plugin, instance) in self.catalog.resolvers().zip(&mut self.instances) {
+            if kind.is_some_and(|kind| !resolves(plugin, kind)) {
+                continue;
+            }
             let mut resolver = match instance.take() {
                 Some(resolver) => resolver,
                 None => {
@@ -328,6 +398,11 @@ impl<'a> Worker<'a> {
         }
         (Answer::Missing { reasons }, warnings)
     }
+}
+
+/// Whether a resolver makes runnables of a kind. One of any kind reads recipes.
+fn resolves(plugin: &Plugin, kind: &str) -> bool {
+    plugin.kinds.iter().any(|own| own == kind)
 }
 
 /// The answer for a reference on which a resolver failed.

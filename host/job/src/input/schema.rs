@@ -5,7 +5,9 @@ use serde_json::{Map, Value, json};
 
 use crate::input::own_limits::setting_of;
 use crate::input::own_settings::{IDENTIFIER, RUNNING};
-use persea_config::{duration_schema, setting_schema, settings, settings_schema};
+use persea_config::{
+    Choices as _, RetryCause, duration_schema, setting_schema, settings, settings_schema,
+};
 use persea_model::{Limit, SpawnerKind};
 
 const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
@@ -18,6 +20,7 @@ pub fn job_file_schema() -> Value {
         "type": "object",
         "properties": {
             "settings": settings_schema("#/properties/settings"),
+            "kind": list_of(reference("kind")),
             "spawner": spawner(),
             "image": image(),
             "requirements": list_of(reference("requirement")),
@@ -26,6 +29,7 @@ pub fn job_file_schema() -> Value {
         "required": ["suite"],
         "additionalProperties": false,
         "$defs": {
+            "kind": kind_rule(),
             "requirement": requirement(),
             "suite": suite(),
             "task": task(),
@@ -98,6 +102,23 @@ fn image() -> Value {
     })
 }
 
+/// The schema of how often a task is tried again.
+fn retries() -> Value {
+    let count = json!({"type": "integer", "minimum": 0});
+    let causes = json!({"type": "array", "items": {"enum": RetryCause::names()}});
+    json!({
+        "anyOf": [
+            count,
+            {
+                "type": "object",
+                "properties": {"count": count, "on": causes},
+                "additionalProperties": false,
+            },
+        ],
+        "description": "how often the task is tried again, and after what",
+    })
+}
+
 /// What constrains when and where a task may run, and for how long.
 fn conditions() -> Map<String, Value> {
     members([
@@ -122,6 +143,11 @@ fn conditions() -> Map<String, Value> {
             }),
         ),
         ("timeout", duration_schema()),
+        ("retries", retries()),
+        (
+            "cwd",
+            text("the directory in which the task's processes start"),
+        ),
         ("spawner", spawner()),
         ("image", image()),
         ("limits", limits()),
@@ -210,32 +236,57 @@ fn suite() -> Value {
     suite
 }
 
+/// The schema of a kind by pattern.
+fn kind_rule() -> Value {
+    let globs = |about: &str| {
+        let texts = json!({"type": "array", "items": {"type": "string"}, "minItems": 1});
+        json!({"anyOf": [{"type": "string"}, texts], "description": about})
+    };
+    let mut properties = members([
+        ("match", globs("globs of the files that are of the kind")),
+        ("exclude", globs("globs of files that the rule leaves out")),
+        ("kind", text("the kind, which chooses the runner")),
+        (
+            "program",
+            texts("the program that runs a file; `{path}` stands for the file"),
+        ),
+        ("kwargs", keyword_arguments()),
+        ("env", variables()),
+        ("tags", tags()),
+    ]);
+    properties.append(&mut conditions());
+    closed(properties, &["match", "kind"])
+}
+
+fn keyword_arguments() -> Value {
+    json!({"type": "object", "description": "keyword arguments of the runner"})
+}
+
+fn variables() -> Value {
+    json!({
+        "type": "object",
+        "additionalProperties": {"type": "string"},
+        "description": "variables by name",
+    })
+}
+
+fn tags() -> Value {
+    json!({
+        "type": "object",
+        "additionalProperties": {"type": "array", "items": {"type": "string"}},
+        "description": "lists of values by name",
+    })
+}
+
 fn task() -> Value {
     let mut properties = members([
         ("kind", text("the kind, which chooses the runner")),
         ("uri", text("what to run; the runner interprets it")),
         ("args", texts("arguments, which the runner interprets")),
-        (
-            "kwargs",
-            json!({"type": "object", "description": "keyword arguments of the runner"}),
-        ),
+        ("kwargs", keyword_arguments()),
         ("identifier", text("the name for people")),
-        (
-            "env",
-            json!({
-                "type": "object",
-                "additionalProperties": {"type": "string"},
-                "description": "variables by name",
-            }),
-        ),
-        (
-            "tags",
-            json!({
-                "type": "object",
-                "additionalProperties": {"type": "array", "items": {"type": "string"}},
-                "description": "lists of values by name",
-            }),
-        ),
+        ("env", variables()),
+        ("tags", tags()),
         ("config", own_settings()),
         ("requirements", list_of(reference("requirement"))),
     ]);
@@ -278,7 +329,7 @@ fn runnable() -> Value {
     let kwargs = json!({
         "type": "object",
         "properties": {
-            "tags": {"type": ["object", "null"], "additionalProperties": tag},
+            "tags": {"type": ["object", "null"], "additionalProperties": tag.clone()},
             "dependencies": {"type": ["array", "null"], "items": reference("requirement")},
             "variant": {"type": ["object", "null"]},
         },
@@ -301,6 +352,23 @@ fn runnable() -> Value {
         ("kwargs", kwargs),
         ("config", own_settings()),
         ("identifier", optional_text("the name for people")),
+        (
+            "env",
+            json!({
+                "type": "object",
+                "additionalProperties": {"type": ["string", "null"]},
+                "description": "variables by name; null removes one",
+            }),
+        ),
+        (
+            "tags",
+            json!({
+                "type": "object",
+                "additionalProperties": tag,
+                "description": "lists of values by name",
+            }),
+        ),
+        ("requirements", list_of(reference("requirement"))),
     ]);
     properties.append(&mut conditions());
     closed(properties, &["kind"])

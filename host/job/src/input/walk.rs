@@ -7,6 +7,9 @@ use persea_journal::{FILE_NAME, Warning, WarningCause};
 
 use persea_model::names::TEST_RESULTS;
 
+use crate::input::globs::{self, Globs};
+use crate::input::kind_rules::KindRules;
+
 /// A reference to be resolved.
 #[derive(Debug)]
 pub(crate) struct WalkedReference {
@@ -20,20 +23,35 @@ pub(crate) struct WalkedReference {
 #[derive(Debug, Default)]
 pub(crate) struct WalkedReferences {
     pub(crate) wanted: Vec<WalkedReference>,
-    /// The typed directories that have files.
+    /// The typed directories and globs that have files.
     pub(crate) directories: Vec<String>,
     /// Files and directories that cannot be read or named.
     pub(crate) warnings: Vec<Warning>,
     /// Directories of job results, which are not searched.
     pub(crate) results: Vec<String>,
+    /// The number of files that `references.exclude` leaves out.
+    pub(crate) excluded: usize,
 }
 
-/// Replaces directories by their files, sorted, without names that begin with a dot and without the
-/// results of jobs. A typed directory of results is searched.
-pub(crate) fn walk(references: &[String]) -> WalkedReferences {
+/// Replaces directories and globs by their files, sorted, without names that begin with a dot,
+/// without the results of jobs and without what the rules exclude. A typed directory of results is
+/// searched.
+pub(crate) fn walk(references: &[String], rules: &KindRules) -> WalkedReferences {
     let mut walk = WalkedReferences::default();
     for reference in references {
-        if !Path::new(reference).is_dir() || !walk.add_directory(reference) {
+        let is_found = if globs::is_glob(reference) {
+            match globs::search(reference) {
+                Ok((directory, glob)) => {
+                    let directory = directory.to_string_lossy();
+                    walk.add_files(&directory, reference, Some(&glob), rules)
+                }
+                // The resolvers say that no file has this name.
+                Err(_) => false,
+            }
+        } else {
+            Path::new(reference).is_dir() && walk.add_files(reference, reference, None, rules)
+        };
+        if !is_found {
             walk.wanted.push(WalkedReference {
                 reference: reference.clone(),
                 directory: None,
@@ -44,13 +62,21 @@ pub(crate) fn walk(references: &[String]) -> WalkedReferences {
 }
 
 impl WalkedReferences {
-    /// Adds the files of a directory. Returns false where it has none.
-    fn add_directory(&mut self, directory: &str) -> bool {
+    /// Adds the files of a directory that match a glob, if there is one. Returns false where it has
+    /// none. `reference` is the directory or the glob.
+    fn add_files(
+        &mut self,
+        directory: &str,
+        reference: &str,
+        glob: Option<&Globs>,
+        rules: &KindRules,
+    ) -> bool {
         let Self {
             wanted,
             directories,
             warnings,
             results,
+            excluded,
         } = self;
         let before = wanted.len();
         let is_shown = |entry: &walkdir::DirEntry| {
@@ -66,11 +92,16 @@ impl WalkedReferences {
             }
             !is_result
         };
+        let is_wanted = |path: &str| {
+            glob.is_none_or(|glob| glob.match_file(Path::new(path.trim_start_matches("./"))))
+        };
         let entries = walkdir::WalkDir::new(directory).sort_by_file_name();
         for entry in entries.into_iter().filter_entry(is_shown) {
             match entry {
                 Ok(entry) if entry.file_type().is_dir() => {}
                 Ok(entry) => match entry.path().to_str() {
+                    Some(path) if !is_wanted(path) => {}
+                    Some(path) if rules.excludes(path) => *excluded += 1,
                     Some(path) => wanted.push(WalkedReference {
                         reference: path.to_owned(),
                         directory: Some(directories.len()),
@@ -92,7 +123,7 @@ impl WalkedReferences {
         }
         let has_files = wanted.len() > before;
         if has_files {
-            directories.push(directory.to_owned());
+            directories.push(reference.to_owned());
         }
         has_files
     }
@@ -164,7 +195,7 @@ mod tests {
             std::fs::write(directory.join(results).join("t.sh"), "").unwrap();
         }
         std::os::unix::fs::symlink("job-1", root.join("results/latest")).unwrap();
-        let found = walk(&[root.to_str().unwrap().to_owned()]);
+        let found = walk(&[root.to_str().unwrap().to_owned()], &KindRules::default());
         assert_eq!(
             references(&found, root),
             [
@@ -177,7 +208,7 @@ mod tests {
         let job = root.join("results/job-1");
         assert_eq!(found.results, [job.to_str().unwrap()]);
         // A typed directory of results is searched.
-        let found = walk(&[job.to_str().unwrap().to_owned()]);
+        let found = walk(&[job.to_str().unwrap().to_owned()], &KindRules::default());
         assert_eq!(references(&found, &job), ["id", "test-results/t.sh"]);
         assert_eq!(found.results, [""; 0]);
     }

@@ -14,6 +14,7 @@ use crate::execute::slot::Slot;
 use crate::execute::supervise::{StopLimits, TimeLimits, supervise};
 use crate::execute::task_directory::TaskDirectory;
 use crate::execute::task_session::{SessionSubject, TaskSession};
+use crate::input::own_directory;
 use crate::input::own_settings::{self, TaskTimes};
 use crate::input::own_spawner::{self, SpawnerChoice};
 use crate::input::provenance::Provenance;
@@ -141,6 +142,7 @@ impl ListingCall {
             state,
             leaves_dirty: false,
             limits: Limits::default(),
+            cwd: own_directory::of(&self.runnable.more, &place.execution.project_dir),
             variables: Vec::new(),
             more: Attributes::new(),
             messages,

@@ -320,6 +320,7 @@ async fn release(
         state: EnvironmentState::new(left.spawner),
         leaves_dirty: false,
         limits: Limits::default(),
+        cwd: None,
         variables: Vec::new(),
         more: left.more.clone(),
         messages,

@@ -176,7 +176,7 @@ fn command(
         args: command.args,
         env: command.env,
         clear_env: command.clear_env,
-        cwd: command.cwd,
+        cwd: command.cwd.or_else(|| host.cwd().map(str::to_owned)),
         stdin: match command.stdin {
             CommandInput::Empty => spawner::Input::Empty,
             CommandInput::Pipe => spawner::Input::Pipe,

@@ -30,6 +30,9 @@ pub trait TaskHost: Send + Sync {
     /// Whether the environment isolates: the host gives it no file of this machine.
     fn is_isolated(&self) -> bool;
 
+    /// The directory in which the task's processes start, on this machine; none for the project's.
+    fn cwd(&self) -> Option<&str>;
+
     /// The queued process of a task that is one process; none for other tasks, and before the
     /// environment is open.
     fn queued_process(&self) -> Option<&QueuedProcess>;

@@ -46,6 +46,10 @@ impl TaskHost for FakeTask {
         false
     }
 
+    fn cwd(&self) -> Option<&str> {
+        None
+    }
+
     fn queued_process(&self) -> Option<&QueuedProcess> {
         None
     }

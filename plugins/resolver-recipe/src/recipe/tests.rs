@@ -102,6 +102,55 @@ fn every_member_is_read() {
 }
 
 #[test]
+fn members_of_a_task_in_a_job_file_are_read() {
+    let recipe = r#"{
+        "kind": "exec-test", "uri": "t.sh", "cwd": "sub", "retries": 2,
+        "env": {"LANG": "C", "DISPLAY": null}, "tags": {"slow": null},
+        "requirements": [{"type": "file", "uri": "a"}],
+        "kwargs": {"tags": {"net": null}, "dependencies": [{"type": "file", "uri": "b"}]}
+    }"#;
+    let expected = Runnable::new("exec-test")
+        .uri("t.sh")
+        .env("LANG", "C")
+        .env_remove("DISPLAY")
+        .tag("slow", [""; 0])
+        .tag("net", [""; 0])
+        .requirement(Requirement::new("file").uri("a"))
+        .requirement(Requirement::new("file").uri("b"))
+        .with("cwd", "sub")
+        .with("retries", 2);
+    assert_eq!(one(recipe), expected);
+    let rule = r#"{"count": 2, "on": ["error"]}"#;
+    assert_eq!(
+        one(&format!(r#"{{"kind": "noop", "retries": {rule}}}"#)),
+        Runnable::new("noop").with("retries", Value::Json(rule.into()))
+    );
+    assert_eq!(
+        one(r#"{"kind": "noop", "cwd": null, "retries": null}"#),
+        Runnable::new("noop")
+    );
+}
+
+#[test]
+fn wrong_variables_are_mistakes_with_their_place() {
+    for (env, expected) in [
+        ("[]", "env: expected an object, found a list"),
+        (r#"{"A": 1}"#, "env.A: expected a string, found a number"),
+        (
+            r#"{"A=B": "1"}"#,
+            "env.A=B: this is no name of an environment variable",
+        ),
+        (
+            r#"{"": "1"}"#,
+            "env.: this is no name of an environment variable",
+        ),
+    ] {
+        let text = format!(r#"{{"kind": "noop", "env": {env}}}"#);
+        assert_eq!(mistake(&text), expected);
+    }
+}
+
+#[test]
 fn list_gives_its_runnables_in_order() {
     let ReadOutcome::Recipe(runnables) =
         read(r#"[{"kind": "noop", "uri": "a"}, {"kind": "tap", "uri": null}]"#)

@@ -371,6 +371,7 @@ fn assignment(
         state: spawner::EnvironmentState::new(step.spawner),
         leaves_dirty: false,
         limits: Limits::default(),
+        cwd: None,
         variables: Vec::new(),
         more,
         messages: state.messages.clone(),

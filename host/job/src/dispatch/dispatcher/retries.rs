@@ -43,7 +43,8 @@ impl Dispatcher<'_> {
 
     /// Whether a task that has ended would be retried in a job that goes on.
     fn has_retry(state: &DispatchState, task: &Task, finished: &FinishedTask) -> bool {
-        state.retries_of(task) < state.retries && is_cause(&state.retry_causes, &finished.outcome)
+        let rule = state.retries.of(&task.runnable.more);
+        state.retries_of(task) < rule.count && is_cause(&rule.causes, &finished.outcome)
     }
 
     /// Whether the end of a task is no result of its own, because the job is being stopped: a host
@@ -111,10 +112,11 @@ impl Dispatcher<'_> {
             }
         );
         let before = state.preparation.attempts.get(&step).copied();
+        let rule = state.retries.of_job();
         is_fault
-            && before.unwrap_or_default() < state.retries
+            && before.unwrap_or_default() < rule.count
             && state.stopped.is_none()
-            && state.retry_causes.contains(&RetryCause::Infrastructure)
+            && rule.causes.contains(&RetryCause::Infrastructure)
     }
 
     /// Requeues a requirement for its next attempt.

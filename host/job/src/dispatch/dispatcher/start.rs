@@ -11,7 +11,7 @@ use crate::execute::batch::Batch;
 use crate::execute::executor::execute;
 use crate::execute::messages::Assignment;
 use crate::execute::slot::SlotIndex;
-use crate::input::own_spawner;
+use crate::input::{own_directory, own_spawner};
 use crate::plan::entry::{PlanEntry, TaskFate};
 use persea_config::settings;
 use persea_journal::{Event, TaskEnvironment, TaskStarted};
@@ -64,8 +64,9 @@ impl Dispatcher<'_> {
             // A task that holds a resource would block others while it waits in a slot's queue.
             let waits = runner.is_program_runner && !state.queue.claims(index);
             let limits = self.context.limits.of(&task.runnable.more);
-            // Limits are those of one task, so it is alone in its slot.
-            let is_limited = !limits.is_empty() && runner.starts_processes();
+            let cwd = own_directory::of(&task.runnable.more, &self.context.execution.project_dir);
+            // Limits and a directory are those of one task, so it is alone in its slot.
+            let is_alone = (!limits.is_empty() || cwd.is_some()) && runner.starts_processes();
             let is_fresh = self.context.execution.spawners.is_fresh(*spawner);
             let leaves_dirty = is_fresh || plan.requirements.leaves_dirty(index);
             let demand = Demand {
@@ -74,11 +75,11 @@ impl Dispatcher<'_> {
                     .starts_processes()
                     .then(|| self.environment(state, entry)),
                 leaves_dirty,
-                one_process: waits && !is_limited,
+                one_process: waits && !is_alone,
                 // A batch shares one environment.
                 batch: self
                     .batch(runner, &task.runnable.kind)
-                    .filter(|_| !leaves_dirty && !is_limited),
+                    .filter(|_| !leaves_dirty && !is_alone),
             };
             let Some(Placement {
                 slot,
@@ -116,6 +117,7 @@ impl Dispatcher<'_> {
                     .unwrap_or_else(|| spawner::EnvironmentState::new(entry.spawner)),
                 leaves_dirty: demand.leaves_dirty,
                 limits,
+                cwd,
                 variables,
                 more,
                 messages: state.messages.clone(),

@@ -47,6 +47,11 @@ impl TaskHost for Batch {
         self.state.spawner.is_isolating()
     }
 
+    /// A task with a directory of its own is in no batch.
+    fn cwd(&self) -> Option<&str> {
+        None
+    }
+
     fn queued_process(&self) -> Option<&QueuedProcess> {
         None
     }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::input::{own_limits, own_settings, own_spawner};
+use crate::input::{own_directory, own_limits, own_retries, own_settings, own_spawner};
 use persea_config::{Shape, duration};
 use persea_model::{Attribute, Attributes, SpawnerKind};
 use serde::Deserialize;
@@ -12,7 +12,7 @@ use serde::Deserialize;
 /// Dependencies, claims, timeout, environment and limits of a task, or of all tasks of a suite.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[cfg_attr(test, derive(serde::Serialize))]
-pub(super) struct TaskConditions {
+pub(in crate::input) struct TaskConditions {
     #[serde(default)]
     pub(super) needs: Vec<String>,
     #[serde(default)]
@@ -22,6 +22,10 @@ pub(super) struct TaskConditions {
     #[serde(default)]
     pub(super) resources: BTreeMap<String, ResourceClaim>,
     pub(super) timeout: Option<Attribute>,
+    /// How often a task is tried again.
+    pub(super) retries: Option<Attribute>,
+    /// The directory in which the processes of a task start.
+    pub(in crate::input) cwd: Option<String>,
     /// The spawner in whose environments the tasks run.
     pub(super) spawner: Option<SpawnerKind>,
     /// The image in whose containers the tasks run.
@@ -51,7 +55,7 @@ impl TaskConditions {
     ///
     /// # Errors
     /// What is wrong.
-    pub(super) fn check(&self) -> Result<(), String> {
+    pub(in crate::input) fn check(&self) -> Result<(), String> {
         own_limits::check_limits(&self.limits)?;
         if let (Some(spawner), Some(image)) = (self.spawner, &self.image)
             && spawner != SpawnerKind::Container
@@ -73,7 +77,7 @@ impl TaskConditions {
     }
 
     /// Adds the conditions to a task's own; where only one value is possible, the task's wins.
-    pub(super) fn add_to(&self, more: &mut Attributes) {
+    pub(in crate::input) fn add_to(&self, more: &mut Attributes) {
         let lists = [
             ("needs", &self.needs),
             ("after", &self.after),
@@ -105,6 +109,17 @@ impl TaskConditions {
             let timeout =
                 written_duration(timeout).map_or(Attribute::Null, own_settings::nanoseconds);
             more.insert("timeout".into(), timeout);
+        }
+        let single = [
+            (own_retries::RETRIES, self.retries.clone()),
+            (own_directory::CWD, self.cwd.clone().map(Attribute::from)),
+        ];
+        for (key, value) in single {
+            if let Some(value) = value
+                && more.get(key).is_none_or(Attribute::is_null)
+            {
+                more.insert(key.into(), value);
+            }
         }
         own_spawner::add(more, self.spawner, self.image.as_deref());
         own_limits::add_limits(more, &self.limits);

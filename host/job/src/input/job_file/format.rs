@@ -16,6 +16,9 @@ use serde::Deserialize;
 pub(super) struct JobFileContent {
     #[serde(default)]
     pub(super) settings: Settings,
+    /// Kinds by pattern, in place of those of the settings.
+    #[serde(default, rename = "kind")]
+    pub(super) kinds: Vec<serde_json::Value>,
     /// The spawner and the image of every task.
     pub(super) spawner: Option<SpawnerKind>,
     pub(super) image: Option<String>,

@@ -1,0 +1,7 @@
+package Words;
+use strict;
+use warnings;
+
+sub count { return scalar split ' ', shift }
+
+1;

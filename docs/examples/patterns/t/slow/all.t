@@ -1,0 +1,3 @@
+use Test::More tests => 1;
+
+ok sleep 60, 'slow';
