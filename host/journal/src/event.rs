@@ -29,6 +29,9 @@ pub struct JobStarted {
     /// The working directory of the host, as an absolute path. Empty in journals of older hosts.
     #[serde(default)]
     pub project_dir: String,
+    /// The commit of the project. None outside of a git repository, and in journals of older hosts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<Revision>,
     /// The number of planned tasks.
     pub total: usize,
     /// The version of the host.
@@ -46,6 +49,17 @@ pub struct JobStarted {
     /// What another host needs to take the job over. Journals of older hosts have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub take_over: Option<Box<TakeOverData>>,
+}
+
+/// The commit of a git repository in which a job ran. Whether files differed from it is not known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Revision {
+    /// The commit's id: 40 or 64 hexadecimal digits.
+    pub commit: String,
+    /// The branch; none if no branch was checked out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub branch: Option<String>,
 }
 
 /// A task is part of the plan.

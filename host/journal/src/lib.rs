@@ -26,12 +26,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use jiff::tz::TimeZone;
 use serde::Serialize;
 
 pub use self::case::{CaseFinished, CaseStarted, ShownCase};
 pub use self::event::{
-    Event, EventKind, JobFinished, JobStarted, NoData, TaskPlanned, TaskProgress, TaskStarted,
-    Warning, WarningCause,
+    Event, EventKind, JobFinished, JobStarted, NoData, Revision, TaskPlanned, TaskProgress,
+    TaskStarted, Warning, WarningCause,
 };
 pub use self::lines::EventLines;
 use self::reader::Progress;
@@ -170,6 +171,23 @@ pub fn now() -> u64 {
 /// end.
 pub fn date_and_time() -> jiff::Timestamp {
     in_calendar(SystemTime::now())
+}
+
+/// A time in nanoseconds since 1970-01-01T00:00:00Z, in the local time zone.
+pub fn local_time(nanoseconds: u64) -> jiff::Zoned {
+    let time = SystemTime::UNIX_EPOCH.checked_add(Duration::from_nanos(nanoseconds));
+    in_calendar(time.unwrap_or(SystemTime::UNIX_EPOCH)).to_zoned(time_zone())
+}
+
+/// The local time zone. The library looks for its name in all zones of the system, which takes 2
+/// ms.
+pub fn time_zone() -> TimeZone {
+    if std::env::var_os("TZ").is_some() {
+        return TimeZone::system();
+    }
+    let local = std::fs::read("/etc/localtime").ok();
+    let local = local.and_then(|bytes| TimeZone::tzif("local", &bytes).ok());
+    local.unwrap_or_else(TimeZone::system)
 }
 
 fn in_calendar(time: SystemTime) -> jiff::Timestamp {

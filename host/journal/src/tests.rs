@@ -18,6 +18,10 @@ fn case_path() -> Vec<String> {
 fn started() -> JobStarted {
     JobStarted {
         project_dir: "/project".into(),
+        revision: Some(Revision {
+            commit: "1".repeat(40),
+            branch: Some("main".into()),
+        }),
         job_id: "0".repeat(40),
         job_dir: "/j".into(),
         name: "j".into(),

@@ -9,6 +9,7 @@ pub mod bounded_read;
 pub mod directory_handle;
 pub mod directory_lock;
 pub mod filesystem;
+pub mod git;
 pub mod private;
 pub mod process;
 pub mod temporary;

@@ -2,6 +2,7 @@
 //! the same plan made of them again. Does not know how the job runs.
 
 use std::borrow::Cow;
+use std::path::Path;
 
 use crate::dispatch::error::JobError;
 use crate::dispatch::takeover::this_host;
@@ -11,10 +12,11 @@ use crate::plan::selection::Selection;
 use crate::plan::stored::{ResumeError, StoredJob};
 use persea_config::{Config, settings};
 use persea_journal::{
-    Event, Journal, JournalError, TakeOverData, TaskPlanned, Warning, WarningCause,
+    Event, Journal, JournalError, Revision, TakeOverData, TaskPlanned, Warning, WarningCause,
 };
 use persea_model::Attributes;
 use persea_plugin::Catalog;
+use persea_system::git;
 
 /// The number of tests that a message names.
 const NAMED: usize = 5;
@@ -133,6 +135,12 @@ pub(crate) fn take_over_data(
         plugin_dirs: dirs,
         grants,
     }
+}
+
+/// The commit of the project that a job runs in.
+pub(crate) fn revision_of(project: &Path) -> Option<Revision> {
+    let git::Checkout { commit, branch } = git::checkout_of(project)?;
+    Some(Revision { commit, branch })
 }
 
 /// Returns the settings for the journal. Settings that plugins declare secret are left out.

@@ -4,7 +4,9 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::dispatch::beginning::{record_plan, recorded_settings, take_over_data, warning_of_gone};
+use crate::dispatch::beginning::{
+    record_plan, recorded_settings, revision_of, take_over_data, warning_of_gone,
+};
 use crate::dispatch::error::JobError;
 use crate::dispatch::takeover::{self, Progress};
 use crate::execute::limit_means;
@@ -137,6 +139,7 @@ fn begin_journal(
         job_dir: directory.path().to_string_lossy().into_owned(),
         name: directory.name(),
         project_dir: project_dir.to_string_lossy().into_owned(),
+        revision: revision_of(project_dir),
         total: plan.entries.len(),
         persea_version: env!("CARGO_PKG_VERSION").to_owned(),
         references: std::mem::take(&mut job.references),
