@@ -8,7 +8,6 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use jiff::tz::TimeZone;
 use rustix::process::geteuid;
 
 use crate::plan::planner::Plan;
@@ -165,17 +164,6 @@ pub fn default_results(dirs: &UserDirs) -> PathBuf {
     dirs.home.join("persea/job-results")
 }
 
-/// The local time zone. The library looks for its name in all zones of the system, which takes 2
-/// ms.
-fn time_zone() -> TimeZone {
-    if std::env::var_os("TZ").is_some() {
-        return TimeZone::system();
-    }
-    let local = std::fs::read("/etc/localtime").ok();
-    let local = local.and_then(|bytes| TimeZone::tzif("local", &bytes).ok());
-    local.unwrap_or_else(TimeZone::system)
-}
-
 impl JobDirectory {
     /// Makes `job-<time>-<first digits of the id>` below `root`, with what every job has in it.
     pub(crate) fn create(root: &Path, id: &JobId) -> Result<Self, DirectoryError> {
@@ -193,7 +181,7 @@ impl JobDirectory {
                 io::Error::new(io::ErrorKind::InvalidInput, why),
             ));
         }
-        let time = persea_journal::date_and_time().to_zoned(time_zone());
+        let time = persea_journal::date_and_time().to_zoned(persea_journal::time_zone());
         let time = time.strftime("%Y-%m-%dT%H.%M");
         let mut path = PathBuf::new();
         // More digits where a directory of that name exists.
@@ -352,7 +340,8 @@ fn make_in(parent: &DirectoryHandle, name: &str) -> io::Result<DirectoryHandle> 
     }
 }
 
-/// Finds the directory of a job by a path, `latest`, or the beginning of its id.
+/// Finds the directory of a job by a path, `latest`, or the beginning of its id or of its
+/// directory's name.
 ///
 /// # Errors
 /// No job or several jobs match.
@@ -366,6 +355,17 @@ pub fn find(root: &Path, job: &str) -> Result<PathBuf, String> {
         return Ok(below);
     }
     let mut found = Vec::new();
+    let begins_name = job.starts_with(PREFIX) && job.len() > PREFIX.len();
+    if begins_name {
+        for entry in std::fs::read_dir(root).into_iter().flatten().flatten() {
+            let path = entry.path();
+            let is_link = entry.file_type().is_ok_and(|kind| kind.is_symlink());
+            let is_named = entry.file_name().as_bytes().starts_with(job.as_bytes());
+            if is_named && !is_link && path.join(persea_journal::FILE_NAME).is_file() {
+                found.push(path);
+            }
+        }
+    }
     if job.len() >= 4 && job.bytes().all(|b| b.is_ascii_hexdigit()) {
         for entry in std::fs::read_dir(root).into_iter().flatten().flatten() {
             let path = entry.path();
@@ -387,6 +387,10 @@ pub fn find(root: &Path, job: &str) -> Result<PathBuf, String> {
             "no job `{job}`: give the path of a job's directory, `latest`, or at least 4 digits \
              of the id of a job in {}",
             root.display()
+        )),
+        many if begins_name => Err(format!(
+            "`{job}` is the beginning of the names of {} jobs: give more of the name",
+            many.len()
         )),
         many => Err(format!(
             "`{job}` is the beginning of the ids of {} jobs: give more digits",
