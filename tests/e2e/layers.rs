@@ -98,9 +98,9 @@ fn used(module: &str, text: &str, modules: &BTreeMap<String, String>) -> BTreeSe
 }
 
 /// The crates of the host whose sources import each other.
-const CRATES: [&str; 10] = [
-    "config", "display", "download", "helper", "job", "journal", "model", "plugin", "spawner",
-    "system",
+const CRATES: [&str; 11] = [
+    "config", "display", "download", "helper", "history", "job", "journal", "model", "plugin",
+    "spawner", "system",
 ];
 
 /// The modules of a crate, with the modules that each uses outside of its tests.
