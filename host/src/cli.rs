@@ -14,14 +14,20 @@ use persea_system::threads;
 mod again;
 mod config;
 mod context;
+mod diff;
 mod doctor;
 mod execution;
+mod export;
 mod filters;
+mod history;
+mod import;
+mod jobs;
 mod limits;
 mod list;
 mod listing;
 mod logging;
 mod output;
+mod past;
 mod plugin;
 mod references;
 mod release;
@@ -38,7 +44,7 @@ use output::eprint_error;
 mod exit {
     /// No test failed, and nothing else did.
     pub(super) const OK: u8 = 0;
-    /// At least one test ended FAIL or ERROR.
+    /// At least one test ended FAIL or ERROR; for `diff`, one that did not before.
     pub(super) const TESTS_FAIL: u8 = 1;
     /// The job, or a part of it such as a report, failed.
     pub(super) const JOB_FAIL: u8 = 2;
@@ -58,7 +64,8 @@ struct Cli {
     command: Command,
 }
 
-const EXIT_CODES: &str = "Exit codes are sums of bits: 0 success, 1 a test ended FAIL or ERROR, \
+const EXIT_CODES: &str = "Exit codes are sums of bits: 0 success, 1 a test ended FAIL or ERROR \
+                          (for `diff`: it did not before), \
                           2 the job failed, 4 the command line or the configuration is wrong, \
                           8 the job or a test was interrupted.";
 
@@ -95,6 +102,17 @@ enum Command {
     Plugin(plugin::Plugin),
     /// Write a report of a finished job again, from its journal
     Report(report::Report),
+    /// Show how a test has fared in the jobs so far
+    History(history::History),
+    /// List, show and remove jobs
+    #[command(subcommand)]
+    Jobs(jobs::Jobs),
+    /// Compare two jobs, test by test
+    Diff(diff::Diff),
+    /// Write a job, with the outputs of its tests, into one file
+    Export(export::Export),
+    /// Make a job from the file of an export
+    Import(import::Import),
     /// Release the requirements that a killed job has left fulfilled
     Release(release::Release),
     /// Show which spawners work on this machine, and what the others lack
@@ -250,6 +268,11 @@ fn dispatch(cli: Cli) -> Result<u8, Failure> {
                 Command::List(list) => list.run(context).await,
                 Command::Plugin(plugin) => plugin.run(&context).await,
                 Command::Report(report) => report.run(context).await,
+                Command::History(history) => history.run(&context),
+                Command::Jobs(jobs) => jobs.run(&context),
+                Command::Diff(diff) => diff.run(&context),
+                Command::Export(export) => export.run(&context),
+                Command::Import(import) => import.run(&context),
                 Command::Release(release) => release.run(&context).await,
                 Command::Doctor(doctor) => doctor.run(&context).await,
                 Command::Config(show) => show.run(&context).await,

@@ -90,6 +90,17 @@ pub(super) fn refuse_strangers(
             ),
         ));
     }
+    if persea_history::is_imported(directory) {
+        return Err(Failure::new(
+            exit::FAIL,
+            miette::miette!(
+                help = "name the references: `persea run REFERENCES`, with `--failed JOB` to run \
+                        only what failed there",
+                "`{option} {}`: the job was imported, and its journal decides what runs",
+                directory.display()
+            ),
+        ));
+    }
     let journal = directory.join(persea_journal::FILE_NAME);
     let is_own = [directory, &journal]
         .iter()
