@@ -29,6 +29,7 @@ mod environments;
 mod filters;
 mod grants;
 mod graph;
+mod history;
 #[path = "../hostile/mod.rs"]
 mod hostile;
 mod hosts;

@@ -1,0 +1,3 @@
+#!/bin/sh
+# Fails while the file is there.
+test ! -e broken
