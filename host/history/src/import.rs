@@ -379,7 +379,6 @@ fn unpack_all(
             });
         }
     }
-    drop(archive);
     // To the end of the compressed data, which has their checksum.
     let mut rest = [0; 4096];
     while tar.read(&mut rest).map_err(ImportError::Damaged)? > 0 {}

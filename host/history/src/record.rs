@@ -147,11 +147,9 @@ impl JobRecord {
                     Event::TaskPlanned(planned) => {
                         open.insert(planned.index, planned_title(&planned));
                     }
-                    Event::CaseFinished(case) => {
-                        if Verdict::of(case.status) == Verdict::Failed {
-                            let cases = cases.entry(found.task.unwrap_or_default());
-                            cases.or_default().push(Case::title(&case.path));
-                        }
+                    Event::CaseFinished(case) if Verdict::of(case.status) == Verdict::Failed => {
+                        let cases = cases.entry(found.task.unwrap_or_default());
+                        cases.or_default().push(Case::title(&case.path));
                     }
                     Event::TaskRetried(_) => {
                         cases.remove(&found.task.unwrap_or_default());

@@ -11,8 +11,8 @@ use persea_journal::FILE_NAME;
 /// The prefix of the names of jobs' directories.
 const PREFIX: &str = "job-";
 
-/// What tells one state of a journal from another. A journal only grows, unless a host that takes
-/// the job over removes an incomplete last line, and then the time of the change differs.
+/// What tells one state of a journal from another. The time is that of the last change of the file
+/// or of its mode: a journal that could not be read is read again once it can be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Signature {
     pub(crate) size: i64,
@@ -23,10 +23,10 @@ pub(crate) struct Signature {
 
 impl Signature {
     fn of(meta: &std::fs::Metadata) -> Self {
-        let seconds = meta.mtime().saturating_mul(1_000_000_000);
+        let seconds = meta.ctime().saturating_mul(1_000_000_000);
         Self {
             size: meta.size().cast_signed(),
-            changed: seconds.saturating_add(meta.mtime_nsec()),
+            changed: seconds.saturating_add(meta.ctime_nsec()),
             inode: meta.ino().cast_signed(),
         }
     }
