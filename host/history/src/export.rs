@@ -17,7 +17,7 @@ use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
 use crate::record::JobRecord;
-use crate::{ARCHIVE_FORMAT, MANIFEST};
+use crate::{ARCHIVE_FORMAT, IMPORTED, MANIFEST};
 
 /// What the first member of an archive says of the others.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,8 +83,9 @@ const FILE_MODE: u32 = 0o644;
 /// The mode of directories in an archive.
 const DIRECTORY_MODE: u32 = 0o755;
 
-/// What the host can make again, or removes itself: links by status, files of running tests.
-const NOT_EXPORTED: [&str; 2] = ["test-results/by-status", ".running"];
+/// What the host can make again, or removes itself: links by status, files of running tests, and
+/// the name of the archive that the job itself comes from.
+const NOT_EXPORTED: [&str; 3] = ["test-results/by-status", ".running", IMPORTED];
 
 /// A member of an archive.
 struct Member {

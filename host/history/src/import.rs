@@ -155,7 +155,11 @@ pub fn import(archive: &Path, root: &Path, limits: ImportLimits) -> Result<Impor
     let source = archive.file_name().unwrap_or_default().to_string_lossy();
     let marker = staging.path.join(IMPORTED);
     let marked = create_file(&marker).and_then(|mut file| writeln!(file, "{source}"));
-    marked.map_err(writing(&marker))?;
+    match marked {
+        // The archive has a file of that name, which marks the job as well.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        marked => marked.map_err(writing(&marker))?,
+    }
     let directory = staging.publish(&root, &manifest)?;
     Ok(Imported {
         directory,

@@ -262,7 +262,7 @@ fn job() -> (tempfile::TempDir, PathBuf) {
     (root, job)
 }
 
-fn exported(job: &Path, to: &Path) -> crate::Exported {
+fn exported_as(job: &Path, to: &Path) -> crate::Exported {
     export(job, File::create(to).unwrap()).unwrap()
 }
 
@@ -270,7 +270,7 @@ fn exported(job: &Path, to: &Path) -> crate::Exported {
 fn imported_job_has_the_files_of_the_exported_one_with_safe_modes() {
     let (root, job) = job();
     let archive = root.path().join("job.tar.gz");
-    let exported = exported(&job, &archive);
+    let exported = exported_as(&job, &archive);
     assert_eq!((exported.files, exported.left_out), (5, 2));
     assert!(exported.unreadable.is_empty());
     let other = root.path().join("other");
@@ -295,6 +295,15 @@ fn imported_job_has_the_files_of_the_exported_one_with_safe_modes() {
         }
     }
     assert_eq!(compared, 5);
+    // An imported job can be carried on.
+    let again = root.path().join("again.tar.gz");
+    let third = root.path().join("third");
+    assert_eq!(exported_as(&imported.directory, &again).files, 5);
+    assert!(is_imported(
+        &import(&again, &third, LIMITS).unwrap().directory
+    ));
+    let carried = std::fs::read_to_string(third.join(JOB).join(IMPORTED));
+    assert_eq!(carried.unwrap(), "again.tar.gz\n");
     // Nothing else is in the results directory.
     assert_eq!(std::fs::read_dir(&other).unwrap().count(), 1);
 }
@@ -303,7 +312,7 @@ fn imported_job_has_the_files_of_the_exported_one_with_safe_modes() {
 fn job_that_is_there_is_not_imported_again() {
     let (root, job) = job();
     let archive = root.path().join("job.tar.gz");
-    exported(&job, &archive);
+    exported_as(&job, &archive);
     let results = job.parent().unwrap();
     let before = walk(results).len();
     let error = import(&archive, results, LIMITS).unwrap_err();
@@ -323,7 +332,7 @@ fn job_that_is_there_is_not_imported_again() {
 fn damaged_archive_leaves_nothing() {
     let (root, job) = job();
     let archive = root.path().join("job.tar.gz");
-    exported(&job, &archive);
+    exported_as(&job, &archive);
     let whole = std::fs::read(&archive).unwrap();
     let other = root.path().join("other");
     let mut damaged = vec![whole.clone(), b"no archive".to_vec(), Vec::new()];
@@ -382,7 +391,7 @@ fn archive_whose_parts_name_different_jobs_is_refused() {
         (FILE_NAME, String::new()),
     ] {
         let before = std::fs::read(job.join(file)).unwrap();
-        exported(&job, &archive);
+        exported_as(&job, &archive);
         // The archive as somebody changed it by hand.
         let tar = GzDecoder::new(BufReader::new(File::open(&archive).unwrap()));
         let into = tempfile::tempdir().unwrap();
