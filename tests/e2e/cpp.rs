@@ -3,13 +3,13 @@
 
 mod faults;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
+use crate::support::results::{assert_equal, cases, reason_of};
 use crate::support::{Fixture, finish};
 
 const GOOGLETEST: &str = r#"
@@ -116,38 +116,6 @@ fn with_program(program: &Path) -> Fixture {
     fixture.file("build/about", "programs");
     std::fs::copy(program, fixture.project().join("build/t")).unwrap();
     fixture
-}
-
-/// The statuses of all cases, by their names. Each case has one result.
-fn cases(fixture: &Fixture) -> BTreeMap<String, String> {
-    let events = fixture.job().events_of("case-finished");
-    let case = |event: &Value| {
-        let path = event["data"]["path"].as_array().unwrap().iter();
-        let names: Vec<&str> = path.map(|name| name.as_str().unwrap()).collect();
-        let status = event["data"]["status"].as_str().unwrap().to_owned();
-        (names.join(">"), status)
-    };
-    let all: BTreeMap<String, String> = events.iter().map(case).collect();
-    assert_eq!(all.len(), events.len(), "each case has one result");
-    all
-}
-
-#[track_caller]
-fn assert_equal(found: &BTreeMap<String, String>, expected: &[(&str, &str)]) {
-    let owned = |(name, status): &(&str, &str)| ((*name).to_owned(), (*status).to_owned());
-    let expected: BTreeMap<String, String> = expected.iter().map(owned).collect();
-    assert_eq!(*found, expected);
-}
-
-/// The reason of a case.
-fn reason_of(fixture: &Fixture, name: &str) -> String {
-    let events = fixture.job().events_of("case-finished");
-    let is_it = |event: &&Value| event["data"]["path"].as_array().unwrap().last().unwrap() == name;
-    let event = events.iter().find(is_it).unwrap();
-    event["data"]["reason"]
-        .as_str()
-        .unwrap_or_default()
-        .to_owned()
 }
 
 const OF_GOOGLETEST: [(&str, &str); 11] = [

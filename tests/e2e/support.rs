@@ -1,8 +1,8 @@
 //! Owns the fixture of every end-to-end test: a project with a home of its own, in which the binary
 //! is run. What is beside it: `engine` runs containers, `job` reads results, `process` waits for
-//! children, `recipes` builds runnables, `plugins` builds and locks components, `slurm` runs
-//! clusters, `ssh` runs servers, `tools` gets programs from registries, `users` runs the binary as
-//! somebody else.
+//! children, `recipes` builds runnables, `results` compares statuses, `plugins` builds and locks
+//! components, `slurm` runs clusters, `ssh` runs servers, `tools` gets programs from registries,
+//! `users` runs the binary as somebody else.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -16,6 +16,7 @@ mod job;
 pub mod plugins;
 mod process;
 pub mod recipes;
+pub mod results;
 pub mod slurm;
 pub mod ssh;
 pub mod tools;

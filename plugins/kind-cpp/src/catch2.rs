@@ -4,9 +4,10 @@
 
 mod case;
 
-use crate::result::{ListedTest, TestResult};
+use crate::listed::ListedTest;
 use crate::xml::{Node, Nodes};
 use case::CaseReader;
+use persea_exec_command::results::TestResult;
 
 /// The beginning of the outermost element of both versions.
 const BEGIN: &[u8] = b"<Catch";

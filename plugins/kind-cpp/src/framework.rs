@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use persea_plugin_sdk::prelude::*;
 
-use crate::result::{ListedTest, TestResult};
+use crate::listed::ListedTest;
 use crate::{catch2, googletest};
+use persea_exec_command::results::TestResult;
 
 /// The longest arguments that name tests, in bytes. Linux takes 128 KiB for one argument.
 const LONGEST_SELECTION: usize = 64 << 10;

@@ -1,8 +1,9 @@
 //! Owns what GoogleTest reads and writes: filters, lists, reports in XML, and the lines that a
 //! program prints while its tests run. The forms are those of GoogleTest 1.10 to 1.17.
 
-use crate::result::{ListedTest, TestResult, Verdict, one_line, seconds};
+use crate::listed::ListedTest;
 use crate::xml::{Element, Node, Nodes};
+use persea_exec_command::results::{TestResult, Verdict, one_line, seconds};
 
 /// The longest output of a test that is kept for the reason of a failure, in bytes.
 const LONGEST_TEXT: usize = 16 << 10;

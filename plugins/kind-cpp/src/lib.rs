@@ -7,15 +7,13 @@
 //! write.
 
 mod catch2;
-mod files;
 mod framework;
 mod googletest;
+mod listed;
 mod listing;
 mod program;
 mod reference;
-mod result;
 mod session;
-mod tally;
 mod xml;
 
 use framework::Framework;

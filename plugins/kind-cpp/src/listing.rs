@@ -4,16 +4,17 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use persea_exec_command::describe_exit;
-use persea_exec_command::listing::{NoList, deadline, wait};
+use persea_exec_command::listing::NoList;
+use persea_exec_command::{describe_exit, run_within};
 use persea_plugin_sdk::prelude::*;
-use persea_plugin_sdk::process::{self, Command, Exit, Output};
+use persea_plugin_sdk::process::{Command, Exit, Output};
 
 use crate::catch2;
-use crate::files;
 use crate::framework::{Framework, Selection};
+use crate::listed::ListedTest;
 use crate::program::{FILTER, ISOLATE, Subject, TEST, path_of};
-use crate::result::{ListedTest, shown};
+use persea_exec_command::files;
+use persea_exec_command::results::shown;
 
 /// The longest list of a program, in bytes: 64 MiB.
 const LONGEST: usize = 64 << 20;
@@ -181,12 +182,11 @@ impl Question<'_> {
     fn run(&self, command: Command) -> Result<Exit, NoList> {
         let setting = self.subject.framework.list_timeout();
         let timeout: Duration = setting.get(&self.task.settings);
-        let deadline = deadline(timeout);
-        let child = process::start(&command)?;
-        wait(&child, deadline)?.ok_or_else(|| {
+        run_within(&command, timeout)?.ok_or_else(|| {
             let (seconds, key) = (timeout.as_secs_f64(), setting.key());
-            let why = format!("it did not list its tests within {seconds} s (`{key}`)");
-            NoList::Fault(why)
+            NoList::Fault(format!(
+                "it did not list its tests within {seconds} s (`{key}`)"
+            ))
         })
     }
 

@@ -1,7 +1,7 @@
 //! Owns references such as `googletest:PROGRAM?filter=TEXT&isolate`. Does not know whether the
 //! program exists.
 
-use persea_exec_command::percent::decode;
+use persea_exec_command::options;
 use persea_plugin_sdk::prelude::*;
 
 use crate::framework::Framework;
@@ -26,10 +26,10 @@ impl Reference {
     /// # Errors
     /// What is wrong with it, for people.
     pub(crate) fn parse(framework: Framework, text: &str) -> Result<Self, String> {
-        let (program, query) = text.split_once('?').unwrap_or((text, ""));
+        let (program, options) = options::split(text)?;
         let mut reference = Self {
             framework,
-            program: decode(program)?,
+            program,
             filter: None,
             isolate: None,
         };
@@ -37,21 +37,14 @@ impl Reference {
             let kind = framework.kind();
             return Err(format!("write {kind}: and the path of a test program"));
         }
-        for option in query.split('&').filter(|option| !option.is_empty()) {
-            let (name, value) = match option.split_once('=') {
-                Some((name, value)) => (name, Some(decode(value)?)),
-                None => (option, None),
-            };
-            match (name, value.as_deref()) {
-                (FILTER, Some(filter)) if !filter.is_empty() => reference.filter = value,
-                (FILTER, _) => return Err(format!("option `{FILTER}` needs a value: {FILTER}=…")),
-                (ISOLATE, None | Some("true")) => reference.isolate = Some(true),
-                (ISOLATE, Some("false")) => reference.isolate = Some(false),
-                (ISOLATE, Some(other)) => {
-                    let message = format!("option `{ISOLATE}` must be true or false, not {other}");
-                    return Err(message);
+        for (name, value) in options {
+            match name {
+                FILTER => {
+                    let value = value.filter(|value| !value.is_empty());
+                    reference.filter = Some(options::needed(name, value)?);
                 }
-                (other, _) => {
+                ISOLATE => reference.isolate = Some(options::flag(name, value.as_deref())?),
+                other => {
                     let known = format!("there are {FILTER} and {ISOLATE}");
                     return Err(format!("unknown option `{other}`; {known}"));
                 }

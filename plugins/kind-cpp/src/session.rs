@@ -3,24 +3,21 @@
 //! costs its own result only.
 
 use std::collections::HashSet;
-use std::time::Duration;
 
-use persea_exec_command::{describe_exit, start_failure, with_return_code};
-use persea_plugin_sdk::cases::{self, Case};
-use persea_plugin_sdk::poll::{self, Interest};
+use persea_exec_command::{
+    describe_exit, is_time_up, start_failure, wait_looking, with_return_code,
+};
+use persea_plugin_sdk::cases::Case;
 use persea_plugin_sdk::prelude::*;
 use persea_plugin_sdk::process::{self, Child, Exit};
 
-use crate::files;
 use crate::framework::{Framework, Progress, Selection};
 use crate::googletest;
 use crate::listing;
 use crate::program::Subject;
-use crate::result::{TestResult, Verdict, bounded};
-use crate::tally::Tally;
-
-/// How often a running program is looked at.
-const TICK: Duration = Duration::from_millis(250);
+use persea_exec_command::files;
+use persea_exec_command::results::Tally;
+use persea_exec_command::results::{CaseReporter, TestResult, Verdict};
 
 /// The longest report, and the longest part of a report about one test, in bytes: 64 MiB.
 const LONGEST: usize = 64 << 20;
@@ -30,9 +27,6 @@ const TAIL: u32 = 64 << 10;
 
 /// The exit code of Catch2 3 when all tests were skipped.
 const ALL_SKIPPED: i32 = 4;
-
-/// The most cases that one call reports.
-const CASES_AT_ONCE: usize = 1_000;
 
 /// Runs a task.
 ///
@@ -48,7 +42,7 @@ pub(crate) fn run(task: &Task) -> Result<Outcome, Error> {
         exit: None,
         followed: 0,
         processes: 0,
-        refuses_cases: false,
+        reporter: CaseReporter::default(),
         subject,
     };
     let mut pending = vec![session.subject.selection()];
@@ -85,8 +79,7 @@ struct Session<'a> {
     /// How much of `stdout` was read, where that is what a framework writes to.
     followed: u64,
     processes: u32,
-    /// The host takes no more cases.
-    refuses_cases: bool,
+    reporter: CaseReporter,
 }
 
 /// The tests of a running process.
@@ -161,18 +154,11 @@ impl Session<'_> {
     /// Waits for the end of a process, and reports its tests meanwhile. Returns whether the task
     /// was interrupted.
     fn wait(&mut self, child: &Child, live: &mut Live) -> Result<bool, Error> {
-        let end = poll::watch(child, Interest::Ended)?;
-        loop {
-            match poll::poll(&[&end], Some(TICK)) {
-                Ok(ready) if !ready.is_empty() => return Ok(false),
-                Ok(_) => {
-                    self.follow(live)?;
-                    self.report_live(live);
-                }
-                Err(error) if error.code == "interrupted" => return Ok(true),
-                Err(error) => return Err(error),
-            }
-        }
+        wait_looking(child, || {
+            self.follow(live)?;
+            self.report_live(live);
+            Ok(())
+        })
     }
 
     /// Reads what a process has written since the last look.
@@ -200,14 +186,12 @@ impl Session<'_> {
         let cases = new.iter().flat_map(|result| result.clone().into_cases(0));
         let cases: Vec<Case> = cases.collect();
         live.reported = live.results.len();
-        self.report(cases);
+        self.reporter.finish(cases);
         if let Some(running) = live.progress.running()
             && live.started.as_ref() != Some(&running.name)
-            && !self.refuses_cases
         {
-            let started = cases::start(bounded(running.path));
+            self.reporter.start(running.path);
             live.started = Some(running.name);
-            self.check_reported(started);
         }
     }
 
@@ -237,28 +221,8 @@ impl Session<'_> {
                 }
             }
         }
-        self.report(new);
+        self.reporter.finish(new);
         names
-    }
-
-    fn report(&mut self, mut cases: Vec<Case>) {
-        while !cases.is_empty() && !self.refuses_cases {
-            let rest = cases.split_off(cases.len().min(CASES_AT_ONCE));
-            let reported = cases::finish(cases);
-            self.check_reported(reported);
-            cases = rest;
-        }
-    }
-
-    /// The result of the task does not depend on cases, so a host that takes no more is only a
-    /// warning.
-    fn check_reported(&mut self, reported: Result<(), Error>) {
-        if let Err(error) = reported
-            && !self.refuses_cases
-        {
-            self.refuses_cases = true;
-            log::warn!("later tests are not cases: {error}");
-        }
     }
 
     /// Checks the exit of a process whose report is whole.
@@ -370,7 +334,7 @@ impl Session<'_> {
         self.tally.add(&test);
         match &self.subject.test {
             Some(_) => self.only = Some(test),
-            None => self.report(test.into_cases(0)),
+            None => self.reporter.finish(test.into_cases(0)),
         }
     }
 
@@ -434,12 +398,6 @@ impl Session<'_> {
 fn sections_of(result: &TestResult) -> Vec<Case> {
     let sections = result.sections.iter().cloned();
     sections.flat_map(|section| section.into_cases(1)).collect()
-}
-
-/// Whether the task has been interrupted, or its time is up.
-fn is_time_up() -> bool {
-    let polled = poll::poll(&[], Some(Duration::ZERO));
-    polled.is_err_and(|error| error.code == "interrupted")
 }
 
 #[cfg(test)]

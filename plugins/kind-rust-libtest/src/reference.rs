@@ -1,7 +1,7 @@
 //! Owns references `cargo:DIR?OPTION&OPTION`: a directory, and options for cargo. Does not know
 //! what cargo makes of them.
 
-use persea_exec_command::percent::decode;
+use persea_exec_command::options::{flag, needed, split};
 use std::fmt::Write as _;
 
 /// The beginning of every reference.
@@ -102,9 +102,9 @@ impl CargoReference {
     /// What is wrong with it, for people.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let rest = text.strip_prefix(SCHEME).unwrap_or(text);
-        let (directory, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let (directory, options) = split(rest)?;
         let mut reference = Self {
-            directory: match decode(directory)?.trim_end_matches('/') {
+            directory: match directory.trim_end_matches('/') {
                 "" if directory.starts_with('/') => "/".to_owned(),
                 "" => ".".to_owned(),
                 directory => directory.to_owned(),
@@ -112,11 +112,7 @@ impl CargoReference {
             ..Self::default()
         };
         let mut doc = None;
-        for option in query.split('&').filter(|option| !option.is_empty()) {
-            let (name, value) = match option.split_once('=') {
-                Some((name, value)) => (name, Some(decode(value)?)),
-                None => (option, None),
-            };
+        for (name, value) in options {
             match name {
                 DOC => doc = Some(flag(name, value.as_deref())?),
                 FILTER => reference.filters.push(needed(name, value)?),
@@ -160,21 +156,6 @@ impl CargoReference {
             directory => format!("{directory}/Cargo.toml"),
         }
     }
-}
-
-/// Reads the value of a flag, which may be left out.
-fn flag(name: &str, value: Option<&str>) -> Result<bool, String> {
-    match value {
-        None | Some("true") => Ok(true),
-        Some("false") => Ok(false),
-        Some(other) => Err(format!(
-            "option `{name}` must be true or false, not {other}"
-        )),
-    }
-}
-
-fn needed(name: &str, value: Option<String>) -> Result<String, String> {
-    value.ok_or_else(|| format!("option `{name}` needs a value: {name}=…"))
 }
 
 fn unknown(name: &str) -> String {

@@ -3,8 +3,8 @@
 
 use serde_json::json;
 
-use super::{assert_equal, cases};
 use crate::support::Fixture;
+use crate::support::results::{assert_equal, cases};
 
 /// Shell functions for both frameworks: `report` is the path of the report, `list` writes a list
 /// with these names, `results` a report in which these tests pass.

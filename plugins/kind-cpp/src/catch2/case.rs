@@ -1,8 +1,8 @@
 //! Owns the elements of test cases in a report of Catch2: assertions that failed, sections, and how
 //! a test case has ended.
 
-use crate::result::{TestResult, Verdict, one_line, seconds};
 use crate::xml::{Element, Node};
+use persea_exec_command::results::{TestResult, Verdict, one_line, seconds};
 
 /// The most sections of a test case that are kept.
 const MAX_SECTIONS: usize = 1_000;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::result::Verdict;
+use persea_exec_command::results::Verdict;
 
 /// A report of version 3, without its end.
 const REPORT: &str = r#"<?xml version="1.0" encoding="UTF-8"?>

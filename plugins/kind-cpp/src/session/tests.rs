@@ -1,6 +1,7 @@
 //! Tests of outcomes: what a program writes, prints and ends with, and what becomes of it.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use super::*;
 use persea_plugin_sdk::testing::{Answer, Artifacts, Host, Installed, Processes};

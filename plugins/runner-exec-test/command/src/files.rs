@@ -66,6 +66,17 @@ pub fn tail(name: &str, length: u32) -> Result<String, Error> {
     artifacts::read(name, size.saturating_sub(length.into()), length).map(lossy)
 }
 
+/// Returns the last line with something in it, at most 200 characters; none where there is none.
+///
+/// # Errors
+/// Those of the host.
+pub fn last_line(name: &str) -> Result<Option<String>, Error> {
+    let text = tail(name, 4096)?;
+    let mut lines = text.lines().rev().map(str::trim);
+    let line = lines.find(|line| !line.is_empty());
+    Ok(line.map(|line| crate::results::shown(line, 200)))
+}
+
 fn lossy(bytes: Vec<u8>) -> String {
     // Without a copy where the bytes are UTF-8.
     String::from_utf8(bytes)

@@ -1,6 +1,7 @@
 //! Owns what the runners of programs share: the command of a test with its environment variables,
-//! the description of an exit in words, the files that processes write, the time limit of lists,
-//! and encoded options. Does not know what an exit means for the test's result.
+//! the description of an exit in words, the files that processes write, the options of references,
+//! the time limit of lists, and the results of frameworks that run many tests in one process. Does
+//! not know what an exit means for the test's result.
 //!
 //! Variables and rules are those of Avocado 113.0 (`avocado/plugins/runners/exec_test.py`), because
 //! tests rely on them. Differences:
@@ -12,8 +13,13 @@
 mod ending;
 pub mod files;
 pub mod listing;
+pub mod options;
 pub mod percent;
 pub mod python;
+pub mod results;
+mod waiting;
+
+pub use waiting::{is_time_up, run_within, wait_looking};
 
 pub use ending::{describe_exit, return_code, unknown_ending, with_return_code};
 

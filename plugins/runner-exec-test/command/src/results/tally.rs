@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use persea_plugin_sdk::prelude::*;
+use persea_plugin_sdk::{Outcome, Status};
 
-use crate::result::{TestResult, Verdict, shown};
+use super::result::{TestResult, Verdict, shown};
 
 /// How many tests a reason names.
 const NAMED: usize = 3;
@@ -15,7 +15,7 @@ const SHOWN: usize = 200;
 
 /// Counts of tests, by their verdict.
 #[derive(Debug, Default)]
-pub(crate) struct Tally {
+pub struct Tally {
     counts: BTreeMap<Verdict, u64>,
     /// The first tests of each verdict.
     named: BTreeMap<Verdict, Vec<String>>,
@@ -32,7 +32,8 @@ struct Problem {
 }
 
 impl Tally {
-    pub(crate) fn add(&mut self, result: &TestResult) {
+    /// Counts the result of a test.
+    pub fn add(&mut self, result: &TestResult) {
         *self.counts.entry(result.verdict).or_default() += 1;
         let named = self.named.entry(result.verdict).or_default();
         if named.len() < NAMED {
@@ -44,7 +45,7 @@ impl Tally {
     }
 
     /// Adds the failure of a program that no test has.
-    pub(crate) fn add_failure(&mut self, reason: String) {
+    pub fn add_failure(&mut self, reason: String) {
         self.problems.push(Problem {
             is_failure: true,
             reason,
@@ -52,29 +53,30 @@ impl Tally {
     }
 
     /// Adds the reason why it is not known whether the tests pass.
-    pub(crate) fn add_error(&mut self, reason: String) {
+    pub fn add_error(&mut self, reason: String) {
         self.problems.push(Problem {
             is_failure: false,
             reason,
         });
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    /// Whether there is neither a result nor a problem.
+    pub fn is_empty(&self) -> bool {
         self.counts.is_empty() && self.problems.is_empty()
     }
 
     /// Whether some test has failed.
-    pub(crate) fn has_failures(&self) -> bool {
+    pub fn has_failures(&self) -> bool {
         self.number(Verdict::Failed) > 0
     }
 
     /// Whether there are tests, and all were skipped.
-    pub(crate) fn is_all_skipped(&self) -> bool {
+    pub fn is_all_skipped(&self) -> bool {
         self.number(Verdict::Skipped) > 0 && self.counts.len() == 1
     }
 
     /// The reason of the problems; none where there are none.
-    pub(crate) fn problem(&self) -> Option<Outcome> {
+    pub fn problem(&self) -> Option<Outcome> {
         let reasons: Vec<&str> = self.problems.iter().map(|it| it.reason.as_str()).collect();
         let reason = reasons.join("; ");
         match self.problems.iter().any(|problem| problem.is_failure) {
@@ -85,7 +87,7 @@ impl Tally {
     }
 
     /// The outcome of a session.
-    pub(crate) fn outcome(&self) -> Outcome {
+    pub fn outcome(&self) -> Outcome {
         let mut parts = Vec::new();
         for (verdict, words) in [(Verdict::Failed, "failed"), (Verdict::Unknown, "in error")] {
             let count = self.number(verdict);

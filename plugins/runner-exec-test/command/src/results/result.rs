@@ -1,10 +1,10 @@
-//! Owns the result of one test, with those of its sections, and what becomes of it: cases, or the
-//! outcome of a task. Does not know who wrote it.
+//! Owns the result of one test of a framework, with those of its sections, and what becomes of it:
+//! cases, or the outcome of a task. Does not know which framework wrote it.
 
 use std::time::Duration;
 
 use persea_plugin_sdk::cases::Case;
-use persea_plugin_sdk::prelude::*;
+use persea_plugin_sdk::{Attributes, Outcome, Status};
 
 /// Limit for the names of a case together, in bytes; that of the host is 4 KiB.
 const MAX_PATH: usize = 4_000;
@@ -15,22 +15,17 @@ const MAX_REASON: usize = 2_000;
 /// The longest text of all failures of a test, and of its output, in characters.
 const MAX_TEXT: usize = 16_000;
 
-/// A test in a program's list.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct ListedTest {
-    /// The full name, by which the program finds it.
-    pub(crate) name: String,
-    pub(crate) tags: Vec<String>,
-}
-
 /// How a test has ended.
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
-pub(crate) enum Verdict {
+pub enum Verdict {
+    /// It passed.
     #[default]
     Passed,
     /// It failed, and the framework counts that as a success.
     FailedAsExpected,
+    /// It was not run, or gave up in a way that is neither a success nor a failure.
     Skipped,
+    /// It failed.
     Failed,
     /// Nobody knows whether it would have passed.
     Unknown,
@@ -49,31 +44,35 @@ impl From<Verdict> for Status {
 
 /// The result of a test, or of a section of one.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct TestResult {
+pub struct TestResult {
     /// The full name of the test, as it is in the program's list.
-    pub(crate) name: String,
+    pub name: String,
     /// The names of the case: suite and test, or test and sections.
-    pub(crate) path: Vec<String>,
-    pub(crate) verdict: Verdict,
-    /// In one line.
-    pub(crate) reason: Option<String>,
-    pub(crate) duration: Option<Duration>,
-    /// Where the test is in the source.
-    pub(crate) file: Option<String>,
-    pub(crate) line: Option<i64>,
+    pub path: Vec<String>,
+    /// How it has ended.
+    pub verdict: Verdict,
+    /// Why it has ended so, in one line.
+    pub reason: Option<String>,
+    /// The running time, where the framework says it.
+    pub duration: Option<Duration>,
+    /// The source file of the test, or of its failure.
+    pub file: Option<String>,
+    /// The line in that file, from 1.
+    pub line: Option<i64>,
     /// The suite, where the framework has suites.
-    pub(crate) class: Option<String>,
+    pub class: Option<String>,
     /// The text of all failures.
-    pub(crate) failures: Option<String>,
+    pub failures: Option<String>,
     /// What the framework has captured of the output.
-    pub(crate) output: Option<String>,
-    pub(crate) sections: Vec<TestResult>,
+    pub output: Option<String>,
+    /// The results of the parts of the test: sections, subtests.
+    pub sections: Vec<TestResult>,
 }
 
 impl TestResult {
     /// The cases of the sections, then that of the test. Names of a path before `from` are left
     /// out.
-    pub(crate) fn into_cases(mut self, from: usize) -> Vec<Case> {
+    pub fn into_cases(mut self, from: usize) -> Vec<Case> {
         let sections = std::mem::take(&mut self.sections);
         let mut cases: Vec<Case> = sections
             .into_iter()
@@ -91,7 +90,7 @@ impl TestResult {
     }
 
     /// The outcome of a task that is this test alone.
-    pub(crate) fn outcome(&self) -> Outcome {
+    pub fn outcome(&self) -> Outcome {
         let mut outcome = Outcome::pass();
         outcome.status = self.verdict.into();
         outcome.reason = self.told_reason();
@@ -137,7 +136,7 @@ impl TestResult {
 }
 
 /// The lines of a message as one line.
-pub(crate) fn one_line(text: &str) -> String {
+pub fn one_line(text: &str) -> String {
     let mut line = String::new();
     for part in text.lines().map(str::trim).filter(|part| !part.is_empty()) {
         match (line.is_empty(), line.ends_with([':', '('])) {
@@ -151,7 +150,7 @@ pub(crate) fn one_line(text: &str) -> String {
 }
 
 /// The beginning of a text, at most so many characters.
-pub(crate) fn shown(text: &str, characters: usize) -> String {
+pub fn shown(text: &str, characters: usize) -> String {
     match text.char_indices().nth(characters) {
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
         None => text.to_owned(),
@@ -159,12 +158,12 @@ pub(crate) fn shown(text: &str, characters: usize) -> String {
 }
 
 /// Reads a time in seconds.
-pub(crate) fn seconds(text: Option<&str>) -> Option<Duration> {
+pub fn seconds(text: Option<&str>) -> Option<Duration> {
     Duration::try_from_secs_f64(text?.parse().ok()?).ok()
 }
 
 /// Cuts names so that the host accepts them.
-pub(crate) fn bounded(mut path: Vec<String>) -> Vec<String> {
+pub fn bounded(mut path: Vec<String>) -> Vec<String> {
     path.truncate(64);
     if path.iter().map(String::len).sum::<usize>() > MAX_PATH {
         // A character has at most four bytes.
