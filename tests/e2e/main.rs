@@ -27,6 +27,7 @@ mod cpp;
 mod endings;
 mod environments;
 mod filters;
+mod go;
 mod grants;
 mod graph;
 mod history;
