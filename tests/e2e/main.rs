@@ -11,6 +11,7 @@
 
 mod apart;
 mod batches;
+mod bats;
 mod book;
 mod cases;
 mod chaos;
