@@ -200,10 +200,10 @@ fn missing_code_is_compiled_when_the_plugin_is_called() {
         std::fs::remove_file(path).unwrap();
     }
     case.assert_works();
-    // The resolvers `pytest`, `bats`, `cpp`, `go-test`, `rust-libtest`, `python-unittest`,
-    // `recipe` and `exec-test`, a runner, and four formats. For the other plugins the
-    // descriptions sufficed.
-    assert_eq!(case.files(".cwasm").len(), 13);
+    // The resolvers `pytest`, `bats`, `cpp`, `go-test`, `node-test`, `rust-libtest`,
+    // `python-unittest`, `recipe` and `exec-test`, a runner, and four formats. For the other
+    // plugins the descriptions sufficed.
+    assert_eq!(case.files(".cwasm").len(), 14);
     case.entries(".json");
 }
 

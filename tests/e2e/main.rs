@@ -44,6 +44,7 @@ mod limits;
 mod listing;
 mod mixed;
 mod modes;
+mod node;
 mod output;
 mod patterns;
 mod plugins;

@@ -128,9 +128,9 @@ fn plugin_settings_are_shown_and_set_by_variables() {
     let expected = "runner.exectest.clear_env = (not set)  # from the defaults: Whether tests \
                     start without the host's variables (system), or without all (`system` or \
                     `all`), for resolver `bats`, resolver `cpp`, resolver `go-test`, resolver \
-                    `rust-libtest`, lister `cpp`, lister `go-test`, lister `rust-libtest`, runner \
-                    `bats`, runner `cpp`, runner `go-test`, runner `rust-libtest`, runner \
-                    `exec-test`, runner `tap`";
+                    `node-test`, resolver `rust-libtest`, lister `cpp`, lister `go-test`, lister \
+                    `rust-libtest`, runner `bats`, runner `cpp`, runner `go-test`, runner \
+                    `node-test`, runner `rust-libtest`, runner `exec-test`, runner `tap`";
     assert_eq!(line(&text, "runner.exectest.clear_env"), expected);
     // Names of variables cannot have hyphens, so theirs are underscores.
     let variables = [
