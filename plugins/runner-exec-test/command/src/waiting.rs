@@ -49,3 +49,53 @@ pub fn is_time_up() -> bool {
     let polled = poll::poll(&[], Some(Duration::ZERO));
     polled.is_err_and(|error| error.code == "interrupted")
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use persea_plugin_sdk::testing::{Answer, Host, Processes};
+
+    use super::*;
+
+    fn slow() -> Host {
+        let answer = Answer::code(3).duration(Duration::from_secs(60));
+        Host::new().processes(Processes::always(answer))
+    }
+
+    #[test]
+    fn process_has_so_much_time_and_no_more() {
+        let _host = slow().install();
+        let run = |seconds| {
+            let limit = Duration::from_secs(seconds);
+            run_within(&Command::new("t"), limit).unwrap()
+        };
+        assert_eq!(run(59), None);
+        assert_eq!(run(61).unwrap().code(), Some(3));
+        assert_eq!(run(0).unwrap().code(), Some(3), "0 means no limit");
+    }
+
+    #[test]
+    fn running_process_is_looked_at() {
+        let _host = slow().install();
+        let child = process::start(&Command::new("t")).unwrap();
+        let mut looks = 0;
+        let is_interrupted = wait_looking(&child, || {
+            looks += 1;
+            Ok(())
+        });
+        assert!(!is_interrupted.unwrap());
+        assert!((200..=240).contains(&looks), "{looks} looks in a minute");
+        let child = process::start(&Command::new("t")).unwrap();
+        let failed = wait_looking(&child, || Err(Error::new("io", "no")));
+        assert_eq!(failed.unwrap_err().code, "io");
+    }
+
+    #[test]
+    fn deadline_of_the_task_interrupts() {
+        let host = slow().deadline(Duration::from_secs(5)).install();
+        assert!(!is_time_up());
+        let child = process::start(&Command::new("t")).unwrap();
+        assert!(wait_looking(&child, || Ok(())).unwrap());
+        assert!(is_time_up(), "at {:?}", host.now());
+    }
+}
