@@ -15,7 +15,7 @@ use test::{OpenTest, State};
 /// The byte before each line of the test framework since Go 1.20.
 const MARK: char = '\u{16}';
 
-/// The characters around the text of a failure since Go 1.25.
+/// The characters around the text of a failure since Go 1.27.
 const ERROR_BEGIN: char = '\u{f}';
 const ERROR_END: char = '\u{e}';
 
