@@ -6,7 +6,9 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    clippy::indexing_slicing
+    clippy::unreachable,
+    clippy::indexing_slicing,
+    clippy::string_slice
 )]
 
 mod apart;
