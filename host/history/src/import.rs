@@ -521,7 +521,7 @@ fn write_file(
     let mut buffer = vec![0; 64 << 10];
     let mut size = 0;
     loop {
-        // Told apart, because a full disk says nothing about the archive.
+        // An error of its own: a full disk says nothing about the archive.
         let read = entry.read(&mut buffer).map_err(ImportError::Damaged)?;
         let Some(bytes) = buffer.get(..read).filter(|bytes| !bytes.is_empty()) else {
             break;
