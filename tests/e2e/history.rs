@@ -1,5 +1,6 @@
 //! Owns what people ask about jobs that were run: the history of a test, and which commit each job
-//! ran. `jobs` lists and removes jobs, `comparison` compares two, `archives` carries them elsewhere.
+//! ran. `jobs` lists and removes jobs, `comparison` compares two, `archives` carries them to
+//! another machine.
 
 use std::path::Path;
 use std::process::Command;

@@ -72,7 +72,8 @@ fn stream(input: &[u8]) -> Vec<u8> {
         }
     }
     let manifest = format!(
-        r#"{{"format":1,"job":"job-a","id":"","directories":{directories},"files":{files},"bytes":{bytes}}}"#
+        r#"{{"format":1,"job":"job-a","id":"",
+            "directories":{directories},"files":{files},"bytes":{bytes}}}"#
     );
     let mut tar = Vec::new();
     push(&mut tar, b'0', b"persea-export.json", manifest.as_bytes());

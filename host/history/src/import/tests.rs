@@ -217,11 +217,13 @@ fn archive_of_something_else_is_refused() {
         (r#"{"format": 2, "new": true}"#, "has the format 2"),
         (r#"{"format": 1}"#, "missing field"),
         (
-            r#"{"format": 1, "job": "job-../x", "id": "", "directories": 0, "files": 0, "bytes": 0}"#,
+            r#"{"format": 1, "job": "job-../x", "id": "", "directories": 0, "files": 0,
+                "bytes": 0}"#,
             "is not that of a job's directory",
         ),
         (
-            r#"{"format": 1, "job": "latest", "id": "", "directories": 0, "files": 0, "bytes": 0}"#,
+            r#"{"format": 1, "job": "latest", "id": "", "directories": 0, "files": 0,
+                "bytes": 0}"#,
             "is not that of a job's directory",
         ),
     ] {
