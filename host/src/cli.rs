@@ -91,6 +91,39 @@ struct Common {
     verbose: u8,
 }
 
+impl Common {
+    /// Adds the options that stand before the subcommand. Where an option stands on both sides,
+    /// clap keeps only what is after the subcommand.
+    fn add_options_before_subcommand(&mut self) {
+        // An option that only the top level knows ends at the subcommand.
+        let mut top = Cli::command().ignore_errors(true);
+        for id in ["config", "assignments", "plugin_dir", "grant"] {
+            top = top.mut_arg(id, |option| option.global(false));
+        }
+        let Ok(before) = top.try_get_matches_from(std::env::args_os()) else {
+            return;
+        };
+        add_before(&mut self.config, &before, "config");
+        add_before(&mut self.assignments, &before, "assignments");
+        add_before(&mut self.plugin_dir, &before, "plugin_dir");
+        add_before(&mut self.grant, &before, "grant");
+    }
+}
+
+/// Puts the values of an option before the subcommand in front of those after it. Without any after
+/// it, clap has copied them already.
+fn add_before<T: Clone + PartialEq + Send + Sync + 'static>(
+    values: &mut Vec<T>,
+    before: &clap::ArgMatches,
+    id: &str,
+) {
+    let before = before.get_many::<T>(id).into_iter().flatten();
+    let before: Vec<T> = before.cloned().collect();
+    if *values != before {
+        values.splice(..0, before);
+    }
+}
+
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Resolve references and run their tests
@@ -159,7 +192,10 @@ fn parse() -> Result<Cli, u8> {
     use clap::error::ErrorKind;
 
     let error = match Cli::try_parse() {
-        Ok(cli) => return Ok(cli),
+        Ok(mut cli) => {
+            cli.common.add_options_before_subcommand();
+            return Ok(cli);
+        }
         Err(error) => error,
     };
     // An argument may be a file name that somebody else chose. The same error without control

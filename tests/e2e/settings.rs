@@ -24,6 +24,30 @@ fn job_file_leaves_the_settings_that_it_does_not_have_to_other_files() {
 }
 
 #[test]
+fn options_on_both_sides_of_the_subcommand_count() {
+    let fixture = Fixture::new();
+    let (first, second) = ("human.output.lines=7", "run.retries=3");
+    let args = [
+        "--set",
+        first,
+        "config",
+        "--set",
+        second,
+        "--set",
+        "run.retries=4",
+    ];
+    let ran = fixture.run(&args).code(0);
+    for line in ["human.output.lines = 7  #", "run.retries = 4  #"] {
+        assert!(ran.stdout.contains(line), "no {line:?} in\n{ran}");
+    }
+    // What is after the subcommand comes later, and wins.
+    let ran = fixture.run(&["--set", second, "config", "--set", "run.retries=1"]);
+    assert!(ran.code(0).stdout.contains("run.retries = 1  #"));
+    let ran = fixture.run(&["--config", "missing.toml", "config", "--set", first]);
+    assert!(ran.code(4).stderr.contains("missing.toml"));
+}
+
+#[test]
 fn settings_layers_override_each_other_and_show_their_origin() {
     let fixture = Fixture::new();
     let value = |options: &[&str], variable: Option<&str>| -> (Value, String) {
