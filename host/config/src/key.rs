@@ -381,7 +381,7 @@ impl<E: Choices> Kind for Choice<E> {
     }
 }
 
-/// Some of some names, each at most once in effect.
+/// A list of choices, in which each counts once.
 pub struct Several<E>(PhantomData<E>);
 
 impl<E: Choices> Kind for Several<E> {

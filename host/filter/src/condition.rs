@@ -102,7 +102,7 @@ pub(crate) enum Condition {
     Tag(Matcher),
     Tags(TagList),
     Requirement(Matcher),
-    /// None is a test without a result.
+    /// The status of the last result; `None` matches a test without a result.
     Status(Option<Status>),
     Case(Matcher),
 }

@@ -24,7 +24,7 @@ pub const DEEPEST: usize = 100;
 #[derive(Clone, Debug)]
 pub struct Filter(Expression);
 
-/// What is to hold for a test.
+/// A boolean expression over conditions on a test.
 #[derive(Clone, Debug)]
 enum Expression {
     Is(Condition),

@@ -329,7 +329,7 @@ fn checked_condition(
     })
 }
 
-/// The status with this name; the inner one is none for `none`.
+/// Parses a status. The outer `None` is no such name, the inner one the word `none`.
 fn status(text: &str) -> Option<Option<Status>> {
     if text.eq_ignore_ascii_case("none") {
         return Some(None);

@@ -37,7 +37,8 @@ pub struct TaskFinished {
     pub uri: Option<String>,
     /// The result.
     pub status: Status,
-    /// Why another attempt follows; none for a retry, and for the end of the task.
+    /// Why an attempt follows that is none of the task's retries, such as a lost environment. None
+    /// for a retry and for the last attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<AttemptCause>,
     /// The reason for the result, on one line.

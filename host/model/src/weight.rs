@@ -68,7 +68,8 @@ pub fn of_attributes(attributes: &Attributes) -> u64 {
         .sum()
 }
 
-/// What a further member of an object takes, or its first, without what its value holds.
+/// Weight of a member of an object without its value. The first member also carries the weight of
+/// the map.
 pub fn of_member(is_first: bool, name: &str) -> u64 {
     let map = if is_first { MAP } else { 0 };
     map + ENTRY + text(name)

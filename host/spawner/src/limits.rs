@@ -61,7 +61,8 @@ pub struct LimitsReport {
 }
 
 impl LimitsReport {
-    /// The usage with what the kernel has counted for the whole tree.
+    /// Returns the usage, with the cgroup's counters for the whole process tree where there are
+    /// any.
     pub fn complete(&self, usage: Option<Usage>) -> Option<Usage> {
         let mut usage = usage?;
         let Some(counters) = self.counters else {

@@ -107,13 +107,13 @@ struct DispatchState {
     warnings: usize,
     /// By task: the number of attempts whose environment was lost.
     losses: HashMap<TaskIndex, usize>,
-    /// By task: the number of attempts whose host has ended.
+    /// By task: the number of attempts that ended with an earlier host process of this job.
     taken_over: HashMap<TaskIndex, usize>,
     /// By number: the spawners and the slots of the environments that have not ended.
     environments: BTreeMap<usize, (SpawnerKind, SlotIndex)>,
-    /// The number of such attempts after which a task has no other one.
+    /// The number of lost attempts after which a task is not attempted again.
     max_losses: usize,
-    /// Why the host that was given up last is away.
+    /// Why the remote machine that was given up last cannot be reached.
     away: Option<String>,
     /// By task that is being retried: its last attempt.
     last_attempts: HashMap<TaskIndex, LastAttempt>,

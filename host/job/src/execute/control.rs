@@ -156,7 +156,7 @@ async fn has_arrived(signal: &mut Signal) -> bool {
     taken.is_ok()
 }
 
-/// Waits for the next change of what the dispatcher asks.
+/// Waits for the dispatcher's next request.
 pub(crate) async fn changed(control: &mut watch::Receiver<Control>) -> Control {
     if control.changed().await.is_err() {
         // The dispatcher is gone, so no request can follow.

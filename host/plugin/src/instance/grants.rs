@@ -12,7 +12,7 @@ pub struct Grant {
     pub name: &'static str,
     /// Placeholder of one value in messages: `HOST`.
     pub parameter: &'static str,
-    /// The value of a grant that names none; without it, a grant has to name a value.
+    /// The value of a grant that is written without one; none if a value is required.
     pub default: Option<&'static str>,
     /// The value that built-in plugins have; none where they are not granted this.
     pub(crate) built_in: Option<&'static str>,

@@ -24,7 +24,7 @@ pub(crate) struct LastWords {
 }
 
 impl LastWords {
-    /// Those of a program that also writes what is no warning.
+    /// Returns the last words of a program whose lines are logged as information, not as warnings.
     pub(crate) fn quiet() -> Self {
         Self {
             is_quiet: true,
