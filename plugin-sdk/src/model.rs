@@ -147,6 +147,10 @@ pub struct Runnable {
     /// * `variant` (json): the variant of the test
     /// * `config` (json): settings for this runnable alone
     /// * `timeout` (integer, nanoseconds): the limit on the task's running time
+    /// * `retries` (integer, or json with `count` and `on`): how often the task is tried again if
+    ///   it fails, and after which causes, as in `run.retry_on`
+    /// * `cwd` (text): the directory in which the task's processes start; the project's directory
+    ///   by default, to which a relative path belongs
     /// * `spawner` (text): the spawner in whose environments the task runs
     /// * `image` (text): the image in whose containers the task runs
     /// * `limits` (json, an object): what the task's processes may use: `memory`, `processes`,

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::support::Fixture;
-use crate::support::recipes::{shell, with};
+use crate::support::recipes::{python, shell, with};
 
 /// The lines that `persea list` prints with these arguments.
 fn listed(project: &Fixture, args: &[&str]) -> Vec<String> {
@@ -55,9 +55,41 @@ fn files_of_the_patterns_run_where_no_reference_is_typed() {
     names.sort();
     assert_eq!(names, ["t/a.t", "t/deep/b.t"]);
     let without = Fixture::new();
-    let ran = without.run(&["run"]).code(2);
-    assert!(ran.stderr.contains("No test references provided"), "{ran}");
-    assert!(ran.stderr.contains("help: name files"), "{ran}");
+    for command in ["run", "list"] {
+        let ran = without.run(&[command]).code(4);
+        assert!(
+            ran.stderr.contains("no references, and no `[[kind]]`"),
+            "{ran}"
+        );
+        assert!(ran.stderr.contains("help: name files"), "{ran}");
+    }
+}
+
+#[test]
+fn file_of_several_patterns_runs_once_and_pattern_without_files_is_noted() {
+    let project = Fixture::new();
+    project.file(
+        "persea.toml",
+        r#"
+            kind = [
+                { match = "t/a.t", kind = "tap", program = ["perl"], tags.first = [] },
+                { match = ["*.t", "t/{a,b}.t", "t/?.t"], kind = "tap", program = ["perl"] },
+                { match = "*.none", kind = "tap", program = ["perl"] },
+            ]
+        "#,
+    );
+    for name in ["t/a.t", "t/b.t"] {
+        project.file(name, "print \"1..1\\nok 1\\n\";\n");
+    }
+    let ran = project.run(&["list"]).code(0);
+    assert_eq!(ran.stdout, "tap t/a.t (first)\ntap ./t/b.t\n");
+    let note = "note: no file matches `**/*.none` of a `[[kind]]`\n";
+    assert!(ran.stderr.contains(note), "{ran}");
+    project.run(&["run"]).code(0);
+    assert_eq!(project.job().results()["total"], 2);
+    let wrong = project.run(&["list", "t/*[a.t"]).code(2);
+    let expected = "the glob `t/*[a.t` is not valid: ";
+    assert!(wrong.stdout.contains(expected), "{wrong}");
 }
 
 #[test]
@@ -67,6 +99,7 @@ fn globs_are_references() {
     assert_eq!(listed(&project, &["**/b.t"]), ["tap ./t/deep/b.t"]);
     let ran = project.run(&["list", "x/*.t"]).code(2);
     assert!(ran.stdout.contains("x/*.t"), "{ran}");
+    assert!(ran.stdout.contains("the glob matches no file"), "{ran}");
     // A file of that name is a file.
     project.file("t/[a].t", "print \"1..1\\nok 1\\n\";\n");
     assert_eq!(listed(&project, &["t/[a].t"]), ["tap t/[a].t"]);
@@ -112,13 +145,13 @@ fn patterns_of_a_job_file_are_for_its_references() {
     let suite = "[[suite]]\nname = \"s\"\nreferences = [\"t/*.t\"]\n";
     project.file("job.toml", format!("{PERL}\n{suite}"));
     project.run(&["run", "--job", "job.toml"]).code(0);
-    assert_eq!(project.job().status("s-1-t/a.t"), "PASS");
+    assert_eq!(project.job().status("t/a.t"), "PASS");
     let wrong = "[[kind]]\nmatch = \"*.t\"\nkind = \"tap\"\nprogramme = [\"perl\"]\n";
     project.file("job.toml", format!("{wrong}\n{suite}"));
-    let ran = project.run(&["run", "--job", "job.toml"]).code(1);
+    let ran = project.run(&["run", "--job", "job.toml"]).code(4);
     assert!(ran.stderr.contains("the 1. `[[kind]]`: "), "{ran}");
     assert!(ran.stderr.contains("programme"), "{ran}");
-    project.run(&["list", "--job", "job.toml"]).code(1);
+    project.run(&["list", "--job", "job.toml"]).code(4);
 }
 
 #[test]
@@ -128,12 +161,12 @@ fn hints_of_avocado_are_read() {
         ".avocado.hint",
         "[kinds]\ntap = ./t/*.t\n\n[tap]\nuri = perl\nargs = -Mstrict,$testpath\nkwargs = A=1\n",
     );
-    assert_eq!(listed(&project, &[]), ["tap t/a.t"]);
+    assert_eq!(listed(&project, &[]), ["tap ./t/a.t"]);
     project.file("t/a.t", "print \"1..1\\nok $ENV{A}\\n\";\n");
     project.run(&["run", "t"]).code(0);
     assert_eq!(project.job().status("t/a.t"), "PASS");
     project.file(".avocado.hint", "[tap]\nuri = perl\n");
-    let ran = project.run(&["run", "t"]).code(1);
+    let ran = project.run(&["run", "t"]).code(4);
     assert!(
         ran.stderr.contains(".avocado.hint: the section [kinds]"),
         "{ran}"
@@ -146,7 +179,8 @@ fn variables_of_a_recipe_reach_its_test() {
     let test = shell("env", "test \"$COLOUR\" = red && test -z \"${HOME+x}\"");
     let test = with(test, "env", json!({"COLOUR": "red", "HOME": null}));
     project.recipe("job.json", &[test]);
-    project.run(&["run", "job.json"]).code(0);
+    let ran = project.run(&["run", "job.json"]).code(0);
+    assert_eq!(ran.stderr, "");
 }
 
 #[test]
@@ -163,19 +197,21 @@ fn directory_of_a_test_is_where_its_paths_begin() {
         json!({"kind": "exec-test", "uri": "/bin/true", "cwd": "gone", "identifier": "no"});
     project.recipe("job.json", &[test, plain, missing]);
     for spawner in ["process", "sandbox"] {
-        project
-            .run(&["run", "--spawner", spawner, "job.json"])
-            .code(1);
+        let ran = project.run(&["run", "--spawner", spawner, "job.json"]);
+        let ran = ran.code(1);
         let job = project.job();
         assert_eq!(job.status("./here.sh"), "PASS", "{spawner}");
         assert_eq!(job.status("plain"), "FAIL", "{spawner}");
         assert_eq!(job.status("no"), "ERROR", "{spawner}");
-        assert!(job.reason("no").contains("gone"), "{}", job.reason("no"));
+        let reason = job.reason("no");
+        assert!(reason.contains("there is no directory "), "{reason}");
+        assert!(reason.contains("/gone (`cwd`)"), "{reason}");
+        assert_eq!(ran.stderr, "", "{ran}");
     }
-    let python = "import os, unittest\n\nclass T(unittest.TestCase):\n    def test(self):\n        \
+    let text = "import os, unittest\n\nclass T(unittest.TestCase):\n    def test(self):\n        \
                   self.assertTrue(os.path.exists('mark'))\n";
-    project.file("sub/test_a.py", python);
-    let of = |name: &str| json!({"kind": "python-unittest", "uri": "test_a.py:T.test", "cwd": "sub", "identifier": name});
+    project.file("sub/test_a.py", text);
+    let of = |name: &str| with(python(name, "test_a.py:T.test"), "cwd", json!("sub"));
     project.recipe("python.json", &[of("one"), of("two")]);
     project.run(&["run", "python.json"]).code(0);
 }
@@ -201,16 +237,20 @@ fn own_retries_of_a_test_win_up_to_those_of_the_command_line() {
             .code(1);
         ["plain", "three", "never", "errors"].map(|name| project.lines(name).len())
     };
-    assert_eq!(runs(&["--config", "/dev/null"]), [1, 4, 1, 1]);
+    assert_eq!(runs(&[]), [1, 4, 1, 1]);
     assert_eq!(runs(&["--retries", "2"]), [3, 3, 1, 1]);
     project.user_config("run.retries = 1");
     assert_eq!(runs(&[]), [2, 4, 1, 1]);
-    let wrong = with(counting("plain"), "retries", json!("many"));
-    project.recipe("job.json", &[wrong]);
-    project.run(&["run", "job.json"]).code(1);
-    let reason = project.job().reason("plain");
-    assert!(
-        reason.starts_with("`retries`: expected a whole number"),
-        "{reason}"
-    );
+    for (retries, expected) in [
+        (json!("many"), "[0].retries: expected a whole number from 0"),
+        (
+            json!({"on": ["fial"]}),
+            "`retries`: `on`: expected one of fail, ",
+        ),
+    ] {
+        project.recipe("job.json", &[with(counting("plain"), "retries", retries)]);
+        let ran = project.run(&["run", "job.json"]);
+        assert_ne!(ran.code, Some(0), "{ran}");
+        assert!(format!("{ran}").contains(expected), "{ran}");
+    }
 }

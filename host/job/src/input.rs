@@ -1,6 +1,7 @@
 //! Owns what a job is asked to run: job files, references, variants, and the provenance of what
 //! plugins return.
 
+pub(crate) mod conditions;
 pub(crate) mod globs;
 pub(crate) mod hint;
 pub(crate) mod identifier;

@@ -20,10 +20,13 @@ pub use execute::control::Signals;
 pub use input::hint::HintError;
 pub use input::job_file::{JobFile, JobFileError};
 pub use input::kind_rules::{KindRules, KindRulesError};
-pub use input::own_spawner::{SpawnerChoice, spawners_of};
-pub use input::resolve::{Answer, Resolutions, Resolved, TestLister, TypedBy, resolve};
+pub use input::own_spawner::SpawnerChoice;
+pub use input::resolve::{
+    Answer, Resolutions, Resolved, TestLister, TypedBy, resolve, spawners_of,
+};
 pub use input::schema::{job_file_schema, recipe_schema};
 pub use input::variants::VariantsError;
+pub use input::walk::references_of;
 pub use listing::{ListingPlace, OpenPlace, OpenedPlace, TestListing};
 pub use plan::again::FailedTests;
 pub use plan::export::GraphExport;

@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::filters::{Filters, selection};
-use super::listing::{Input, Listers, kind_rules, note_unlisted, resolve};
+use super::listing::{Input, Listers, default_references, kind_rules, note_unlisted, resolve};
 use super::output::eprint_line;
 use super::references::{refuse_unresolved, refuse_warnings, show_warnings};
 use super::session::listen_to_signals;
@@ -76,10 +76,10 @@ impl List {
         let root = job::results_root(&context.config, &context.dirs);
         let catalog = context.catalog().await?;
         let rules = kind_rules(&context)?;
-        let references = match self.references.is_empty() {
-            true => rules.references(),
-            false => self.references,
-        };
+        let mut references = self.references;
+        if references.is_empty() && file.is_none() {
+            references = default_references(&rules, "list")?;
+        }
         let input = match &file {
             Some(file) => Input::File(file),
             None => Input::Typed(&references),

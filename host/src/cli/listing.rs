@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::output::eprint_line;
 use super::session::SpawnerSession;
-use super::{Context, Failure};
+use super::{Context, Failure, exit};
 use persea_job as job;
 use persea_job::{
     JobFile, KindRules, ListingPlace, OpenPlace, Resolutions, Signals, TestLister as _,
@@ -41,6 +41,34 @@ pub(super) fn kind_rules(context: &Context) -> Result<Arc<KindRules>, Failure> {
     let start = std::env::current_dir().unwrap_or_default();
     let rules = KindRules::new(&context.config, &context.safe_directories(), &start);
     rules.map(Arc::new).map_err(Failure::of)
+}
+
+/// The references of a command to which the user has given none: the files of the rules.
+///
+/// # Errors
+/// There are none.
+pub(super) fn default_references(rules: &KindRules, command: &str) -> Result<Vec<String>, Failure> {
+    let (references, unmatched) = job::references_of(rules);
+    for glob in unmatched {
+        eprint_line(format_args!(
+            "note: no file matches `{}` of a `[[kind]]`",
+            printable(&glob)
+        ));
+    }
+    match references.is_empty() {
+        false => Ok(references),
+        true => Err(Failure::new(
+            exit::FAIL,
+            miette::miette!(
+                help = format!(
+                    "name files or directories: `persea {command} tests/`; or say in persea.toml \
+                     with `[[kind]]` which files are tests; `persea {command} --help` shows all \
+                     options"
+                ),
+                "no references, and no `[[kind]]` that matches a file"
+            ),
+        )),
+    }
 }
 
 /// Resolves references and lists their tests. Returns none if one of `signals` arrives first.

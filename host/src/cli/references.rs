@@ -156,8 +156,6 @@ pub(super) fn refuse_unresolved(resolved: &[Resolved], ignore: bool) -> Result<(
         return Err(Failure::new(
             exit::JOB_FAIL,
             miette::miette!(
-                help = "name files or directories, such as `tests/`, or say in persea.toml with \
-                        `[[kind]]` which files are tests",
                 "No test references provided nor any other arguments resolved into tests"
             ),
         ));

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::execution::{JobInput, execute};
 use super::filters::{Filters, selection};
-use super::listing::{Input, Listers, kind_rules, note_unlisted, resolve};
+use super::listing::{Input, Listers, default_references, kind_rules, note_unlisted, resolve};
 use super::references::{refuse_unresolved, refuse_warnings, show_warnings};
 use super::session::listen_to_signals;
 use super::{Context, Failure, again, exit, resume};
@@ -227,7 +227,7 @@ impl Run {
         references.extend(self.recipe);
         let rules = kind_rules(&context)?;
         if references.is_empty() && self.job.is_none() {
-            references = rules.references();
+            references = default_references(&rules, "run")?;
         }
         let job_file = self.job.map(|path| path.to_string_lossy().into_owned());
         references.extend(job_file.clone());

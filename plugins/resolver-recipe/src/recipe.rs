@@ -171,7 +171,7 @@ fn runnable(value: &RawValue, path: &JsonPath<'_>) -> Result<Runnable, String> {
             "requirements" => runnable.requirements.extend(dependencies(value, &path)?),
             // The host knows the causes of retries.
             "retries" if shape::is_null(value) => {}
-            "retries" => runnable.more.insert("retries", shape::open(value, &path)?),
+            "retries" => runnable.more.insert("retries", retries(value, &path)?),
             // The host knows which spawners there are.
             "cwd" | "spawner" | "image" => {
                 if let Some(text) = optional_text(value, &path)? {
@@ -198,6 +198,22 @@ fn runnable(value: &RawValue, path: &JsonPath<'_>) -> Result<Runnable, String> {
             .message("expected the name of a kind, found an empty string"));
     }
     Ok(runnable)
+}
+
+/// Reads how often a runnable is tried again: a number, or an object with `count` and `on`.
+fn retries(value: &RawValue, path: &JsonPath<'_>) -> Result<Value, String> {
+    if shape::is_object(value) {
+        for (name, member) in shape::object(value, path)?.0 {
+            let path = JsonPath::Member(path, &name);
+            match name.as_ref() {
+                "count" => shape::whole(member, &path).map(drop)?,
+                "on" => shape::texts(member, &path).map(drop)?,
+                _ => return Err(path.message("Additional properties are not allowed")),
+            }
+        }
+        return shape::json(value, path);
+    }
+    shape::whole(value, path).map(Value::Integer)
 }
 
 /// Reads a string, or `None` for null.

@@ -235,6 +235,12 @@ pub(crate) fn claim(value: &RawValue, path: &JsonPath<'_>) -> Result<(), String>
     amount.map(|_| ()).map_err(|_| path.expected(what, value))
 }
 
+/// Reads a whole number from 0.
+pub(crate) fn whole(value: &RawValue, path: &JsonPath<'_>) -> Result<i64, String> {
+    let number: Option<i64> = value.get().parse().ok().filter(|number| *number >= 0);
+    number.ok_or_else(|| path.expected("a whole number from 0", value))
+}
+
 /// Reads a list of strings.
 pub(crate) fn texts(value: &RawValue, path: &JsonPath<'_>) -> Result<Vec<String>, String> {
     let items = list(value, path)?;

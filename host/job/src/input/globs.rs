@@ -16,6 +16,8 @@ pub struct GlobError {
 /// Compiles a glob. `*` and `?` match no `/`, `**` matches directories. A glob without `/` matches
 /// the name of a file in any directory: `./*.t` only in that in which `persea` was started.
 fn glob(text: &str) -> Result<Glob, GlobError> {
+    // As in a .gitignore file, a directory may end with a slash.
+    let text = text.strip_suffix('/').unwrap_or(text);
     let anywhere = match text.strip_prefix("./") {
         Some(rooted) => rooted.to_owned(),
         None if text.contains('/') => text.to_owned(),
@@ -73,10 +75,11 @@ pub(crate) fn below(reference: &str, start: &Path) -> PathBuf {
     parts.filter(|it| *it != Component::CurDir).collect()
 }
 
-/// Whether a reference is a glob rather than a path: it has `*` or `[`, no file has this name, and
-/// no resolver's prefix or selection of tests (`FILE:REGEX`) is in it.
+/// Whether a reference is a glob rather than a path: it has a special character, no file has this
+/// name, and no resolver's prefix or selection of tests (`FILE:REGEX`) is in it.
 pub(crate) fn is_glob(reference: &str) -> bool {
-    reference.contains(['*', '[']) && !reference.contains(':') && !Path::new(reference).exists()
+    let has_special = reference.contains(['*', '?', '[', '{']);
+    has_special && !reference.contains(':') && !Path::new(reference).exists()
 }
 
 /// The directory in which the files of a glob are searched, and the globs that they must match.
@@ -162,6 +165,8 @@ mod tests {
         for (reference, expected) in [
             ("t/*.t", true),
             ("t/[ab].t", true),
+            ("t/?.t", true),
+            ("t/{a,b}.t", true),
             ("t/a.t", false),
             ("a.py:Test.*", false),
             ("cargo:.?features=*", false),

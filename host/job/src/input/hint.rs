@@ -1,5 +1,6 @@
-//! Owns Avocado's file of hints, `.avocado.hint`: its kinds by pattern, as rules. The format is that
-//! of Python's configparser; Avocado's guide describes the sections ("Test Resolver", "hints").
+//! Owns Avocado's file of hints, `.avocado.hint`: its kinds by pattern, as rules. The format is
+//! that of Python's configparser; Avocado's guide describes the sections ("Test Resolver",
+//! "hints").
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -10,8 +11,8 @@ use persea_config::{Foreign, OpenError, SafeDirectories};
 use persea_model::Attributes;
 use persea_system::bounded_read::{self, MAX_SMALL_FILE};
 
-use crate::input::job_file::conditions::TaskConditions;
-use crate::input::kind_rules::{OneOrMore, PATH, WrittenRule};
+use crate::input::conditions::TaskConditions;
+use crate::input::kind_rules::written::{OneOrMore, PATH, WrittenRule};
 
 /// The name of the file.
 pub(crate) const FILE: &str = ".avocado.hint";
@@ -155,7 +156,8 @@ mod tests {
     #[test]
     fn hints_are_rules() {
         let hints = "# comment\n[kinds]\ntap = ./tests/*.t\n\n\
-                     [tap]\nuri=/usr/bin/perl\nargs=-Ilib,$testpath\nkwargs=PERL5LIB=./lib,DEBUG=1\n";
+                     [tap]\nuri=/usr/bin/perl\nargs=-Ilib,$testpath\n\
+                     kwargs=PERL5LIB=./lib,DEBUG=1\n";
         let tap = rule(hints);
         assert_eq!(tap.kind, "tap");
         assert_eq!(tap.files, OneOrMore::One("./tests/*.t".to_owned()));

@@ -2,19 +2,18 @@
 //! dependencies. Turns them into runnables that carry all of that, so that nothing after this needs
 //! the file. The format is TOML 1.0; the book has a page on job files.
 
-pub(super) mod conditions;
 mod format;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::input::conditions::TaskConditions;
 use crate::input::kind_rules::KindRules;
 use crate::input::own_spawner;
 use crate::input::provenance::Provenance;
 use crate::input::resolve::{Answer, Resolutions, Resolved, TestLister, TypedBy, resolve};
 use crate::input::variants::{VariantSource, VariantsError};
-use conditions::TaskConditions;
 use format::{JobFileContent, JobFileRequirement, JobFileSuite};
 use persea_config::{Config, ConfigError, Foreign, OpenError, SafeDirectories, parse, settings};
 use persea_model::names::printable;

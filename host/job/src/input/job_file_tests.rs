@@ -1,10 +1,10 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 use std::collections::BTreeMap;
 
-use super::conditions::*;
 use super::format::*;
 use super::*;
-use crate::input::kind_rules::{OneOrMore, WrittenRule};
+use crate::input::conditions::*;
+use crate::input::kind_rules::written::{OneOrMore, WrittenRule};
 use persea_config::{Settings, UserDirs};
 use persea_model::{Attribute, Attributes, SpawnerKind};
 use proptest::prelude::*;

@@ -1,7 +1,8 @@
 //! Owns kinds by pattern: rules that say which kind of test a file is, and how it is run. Does not
 //! know how files are found.
 
-use std::collections::BTreeMap;
+pub(super) mod written;
+
 use std::path::{Path, PathBuf};
 
 use persea_config::{Config, Origin, SafeDirectories, settings};
@@ -10,61 +11,8 @@ use serde::Deserialize;
 
 use crate::input::globs::{self, GlobError, Globs};
 use crate::input::hint;
-use crate::input::job_file::conditions::TaskConditions;
 use crate::input::own_settings;
-
-/// A rule as a file of settings or a job file has it.
-#[derive(Clone, Debug, Deserialize)]
-#[cfg_attr(test, derive(serde::Serialize))]
-#[serde(deny_unknown_fields)]
-pub(super) struct WrittenRule {
-    /// Globs of the files.
-    #[serde(rename = "match")]
-    pub(super) files: OneOrMore,
-    /// Globs of files that the rule leaves to later rules and to the resolvers.
-    #[serde(default)]
-    pub(super) exclude: OneOrMore,
-    /// The kind of test.
-    pub(super) kind: String,
-    /// The program that runs a file, with its arguments.
-    #[serde(default)]
-    pub(super) program: Vec<String>,
-    /// The program gets no further argument where none names the file.
-    #[serde(skip)]
-    pub(super) is_exact: bool,
-    #[serde(default)]
-    pub(super) kwargs: Attributes,
-    #[serde(default)]
-    pub(super) env: BTreeMap<String, String>,
-    #[serde(default)]
-    pub(super) tags: BTreeMap<String, Vec<String>>,
-    #[serde(flatten)]
-    pub(super) conditions: TaskConditions,
-}
-
-/// A text, or a list of texts.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[cfg_attr(test, derive(serde::Serialize))]
-#[serde(untagged, expecting = "expected a text or a list of texts")]
-pub(super) enum OneOrMore {
-    One(String),
-    More(Vec<String>),
-}
-
-impl Default for OneOrMore {
-    fn default() -> Self {
-        Self::More(Vec::new())
-    }
-}
-
-impl OneOrMore {
-    fn texts(&self) -> &[String] {
-        match self {
-            Self::One(text) => std::slice::from_ref(text),
-            Self::More(texts) => texts,
-        }
-    }
-}
+use written::{OneOrMore, PATH, WrittenRule};
 
 /// Why the rules cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -96,6 +44,8 @@ pub enum KindRulesError {
 pub(crate) enum RuleAnswer {
     /// As this runnable.
     Runnable(Box<Runnable>),
+    /// Not at all: the rule has a program, and this kind runs its files by itself.
+    NeedlessProgram(String),
     /// As the resolvers of this kind say. The conditions of the rule are added to their runnables.
     Resolve {
         /// The kind.
@@ -126,7 +76,7 @@ impl KindRule {
         if written.kind.is_empty() {
             return Err("`kind`: expected the name of a kind, found an empty text".to_owned());
         }
-        if written.files.texts().is_empty() {
+        if written.files.texts().is_empty() || written.files.texts().iter().any(String::is_empty) {
             return Err("`match`: expected a glob, found none".to_owned());
         }
         written.conditions.check()?;
@@ -201,8 +151,8 @@ impl KindRule {
     }
 }
 
-/// Stands for the path of the file in the words of a program.
-pub(super) const PATH: &str = "{path}";
+/// The kinds with a resolver whose tests are programs: `uri` and `args` are a command.
+pub(super) const PROGRAM_KINDS: [&str; 2] = ["exec-test", "tap"];
 
 impl KindRules {
     /// The rules of the settings, then those of Avocado's file of hints in this directory.
@@ -237,19 +187,23 @@ impl KindRules {
         })
     }
 
-    /// The globs of all rules, as references: what runs where the user types no reference.
-    pub fn references(&self) -> Vec<String> {
+    /// The globs of all rules, as references.
+    pub(super) fn references(&self) -> impl Iterator<Item = String> {
         let globs = self.rules.iter().flat_map(|it| it.written.files.texts());
-        let anywhere = |glob: &String| match glob.contains('/') {
+        globs.map(|glob| match glob.contains('/') {
             true => glob.clone(),
             false => format!("**/{glob}"),
-        };
-        globs.map(anywhere).collect()
+        })
+    }
+
+    /// The path of a reference as globs see it.
+    pub(crate) fn below(&self, reference: &str) -> PathBuf {
+        globs::below(reference, &self.start)
     }
 
     /// Whether a file of a directory is left out.
     pub(crate) fn excludes(&self, reference: &str) -> bool {
-        let path = globs::below(reference, &self.start);
+        let path = self.below(reference);
         self.exclude.match_any_part(&path)
     }
 
@@ -262,13 +216,17 @@ impl KindRules {
         if self.rules.is_empty() {
             return None;
         }
-        let path = globs::below(reference, &self.start);
+        let path = self.below(reference);
         let matches =
             |rule: &KindRule| rule.files.match_file(&path) && !rule.exclude.match_file(&path);
         let index = self.rules.iter().position(matches)?;
         let rule = self.rules.get(index)?;
         let kind = &rule.written.kind;
-        if rule.written.program.is_empty() && is_resolved(kind) {
+        let has_program = !rule.written.program.is_empty();
+        if has_program && is_resolved(kind) && !PROGRAM_KINDS.contains(&kind.as_str()) {
+            return Some(RuleAnswer::NeedlessProgram(kind.clone()));
+        }
+        if !has_program && is_resolved(kind) {
             return Some(RuleAnswer::Resolve {
                 kind: kind.clone(),
                 rule: index,

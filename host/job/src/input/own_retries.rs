@@ -54,7 +54,8 @@ impl TaskRetries {
         let Some(Ok((count, causes))) = own.filter(|own| *own != Ok((None, None))) else {
             return Cow::Borrowed(&self.of_job);
         };
-        let count = count.unwrap_or(self.of_job.count);
+        // Causes without a count ask for one retry, unless the job has more.
+        let count = count.unwrap_or_else(|| self.of_job.count.max(1));
         Cow::Owned(RetryRule {
             count: self.most.map_or(count, |most| count.min(most)),
             causes: causes.unwrap_or_else(|| self.of_job.causes.clone()),
@@ -101,6 +102,9 @@ fn read(own: &Attribute) -> Result<Written, String> {
     }
     let count = members.get("count").map(count).transpose();
     let count = count.map_err(|()| wrong())?;
+    if members.is_empty() {
+        return Err(wrong());
+    }
     let Some(names) = members.get("on") else {
         return Ok((count, None));
     };
@@ -115,8 +119,11 @@ fn read(own: &Attribute) -> Result<Written, String> {
         })
     };
     let names = names.items().ok_or_else(wrong)?;
-    let causes: Result<_, String> = names.into_iter().map(cause).collect();
-    Ok((count, Some(causes?)))
+    let causes: Result<Vec<_>, String> = names.into_iter().map(cause).collect();
+    match causes?.as_slice() {
+        [] => Err(format!("`{RETRIES}`: `on` names no cause")),
+        causes => Ok((count, Some(causes.to_vec()))),
+    }
 }
 
 #[cfg(test)]
@@ -148,6 +155,8 @@ mod tests {
             .into_owned();
         let causes = vec![RetryCause::Error, RetryCause::Cancel];
         assert_eq!(only_errors, RetryRule { count: 3, causes });
+        let one = TaskRetries::new(&Config::default());
+        assert_eq!(one.of(&more(r#"{"on": ["error"]}"#)).count, 1);
         let rule = retries.of(&more(r#"{"count": 1}"#)).into_owned();
         assert_eq!((rule.count, &rule.causes[..]), (1, RetryCause::USUAL));
     }
@@ -172,6 +181,8 @@ mod tests {
             (r#"{"count": "x"}"#, "expected a whole number"),
             (r#"{"counts": 1}"#, "unknown member `counts`"),
             (r#"{"on": "fail"}"#, "expected a whole number"),
+            (r#"{"on": []}"#, "`on` names no cause"),
+            ("{}", "expected a whole number"),
             (
                 r#"{"on": ["FAIL"]}"#,
                 "expected one of fail, error, interrupted, cancel",

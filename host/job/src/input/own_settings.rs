@@ -1,6 +1,6 @@
 //! Owns the settings of a single runnable: `timeout`, and those in `config`, which are allowed, and
-//! which value wins. Checks `limits`, `retries`, `cwd`, `spawner` and `image` too. Does not know whether a recipe, a
-//! job file or a resolver has set them.
+//! which value wins. Checks `limits`, `retries`, `cwd`, `spawner` and `image` too. Does not know
+//! whether a recipe, a job file or a resolver has set them.
 
 use std::borrow::Cow;
 use std::time::Duration;

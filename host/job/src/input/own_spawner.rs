@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 
-use crate::input::resolve::{Answer, Resolved};
 use persea_config::{Config, Origin, settings};
 use persea_model::{Attribute, Attributes, Runnable, SpawnerKind};
 
@@ -99,15 +98,6 @@ impl SpawnerChoice {
             Some(_) | None => Ok(()),
         }
     }
-}
-
-/// The spawners of the tests among these answers, at least one.
-pub fn spawners_of(resolved: &[Resolved], config: &Config) -> Vec<SpawnerKind> {
-    let runnables = resolved.iter().flat_map(|resolved| match &resolved.answer {
-        Answer::Found { runnables, .. } => runnables.as_slice(),
-        Answer::Missing { .. } | Answer::Corrupt { .. } | Answer::Failed { .. } => &[],
-    });
-    spawners_of_runnables(runnables.map(|runnable| &**runnable), config)
 }
 
 /// The spawners of these tests, at least one.

@@ -4,13 +4,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::input::kind_rules::{KindRules, RuleAnswer};
+use crate::input::kind_rules::{KindRules, PROGRAM_KINDS, RuleAnswer};
+use crate::input::own_spawner;
 use crate::input::provenance::Provenance;
 use crate::input::walk::{WalkedReference, WalkedReferences, unreadable, walk};
 use persea_config::Config;
 use persea_journal::{Warning, WarningCause};
-use persea_model::Runnable;
 use persea_model::names::{cut, printable};
+use persea_model::{Runnable, SpawnerKind};
 use persea_plugin::{Catalog, Plugin, PluginError, Resolution, Resolver};
 
 /// A reference and its answer.
@@ -99,6 +100,15 @@ impl Resolutions {
     }
 }
 
+/// The spawners of the tests among these answers, at least one.
+pub fn spawners_of(resolved: &[Resolved], config: &Config) -> Vec<SpawnerKind> {
+    let runnables = resolved.iter().flat_map(|resolved| match &resolved.answer {
+        Answer::Found { runnables, .. } => runnables.as_slice(),
+        Answer::Missing { .. } | Answer::Corrupt { .. } | Answer::Failed { .. } => &[],
+    });
+    own_spawner::spawners_of_runnables(runnables.map(|runnable| &**runnable), config)
+}
+
 /// The most that is shown of an undeclared kind, in bytes.
 const SHOWN: usize = 100;
 
@@ -119,6 +129,7 @@ pub async fn resolve(
         warnings,
         results,
         excluded,
+        ..
     } = walk(references, rules);
     let wanted = Arc::new(wanted);
     let next = Arc::new(AtomicUsize::new(0));
@@ -156,7 +167,7 @@ pub async fn resolve(
         resolved: Vec::with_capacity(wanted.len()),
         warnings,
         untaken: 0,
-        excluded,
+        excluded: excluded.len(),
         results,
         unlisted: Vec::new(),
     };
@@ -270,6 +281,10 @@ impl<'a> Worker<'a> {
     /// A rule of the project comes before the resolvers.
     async fn resolve(&mut self, wanted: &WalkedReference) -> (Answer, Vec<Warning>) {
         let reference = wanted.reference.as_str();
+        if let Some(why) = &wanted.missing {
+            let reasons = vec![why.clone()];
+            return (Answer::Missing { reasons }, Vec::new());
+        }
         let catalog = self.catalog;
         let is_resolved = |kind: &str| catalog.resolvers().any(|it| resolves(it, kind));
         let is_file = || std::fs::metadata(reference).is_ok_and(|meta| meta.is_file());
@@ -294,6 +309,13 @@ impl<'a> Worker<'a> {
                 };
                 return (answer, Vec::new());
             }
+            RuleAnswer::NeedlessProgram(kind) => {
+                let error = format!(
+                    "a `[[kind]]` has a `program`, and the kind `{kind}` runs its files by itself: \
+                     leave the `program` out"
+                );
+                return (Answer::Failed { error }, Vec::new());
+            }
             RuleAnswer::Resolve { kind, rule } => (kind, rule),
         };
         let (mut answer, warnings) = self.ask(wanted, Some(&kind)).await;
@@ -306,8 +328,12 @@ impl<'a> Worker<'a> {
             Answer::Missing { reasons } => {
                 let error = format!(
                     "a `[[kind]]` says that the file is of the kind `{kind}`, and no resolver of \
-                     the kind takes it: {}",
-                    reasons.join("; ")
+                     the kind takes it: {}{}",
+                    reasons.join("; "),
+                    match PROGRAM_KINDS.contains(&kind.as_str()) {
+                        true => "; or say what runs it: `program = [\"perl\", \"{path}\"]`",
+                        false => "",
+                    }
                 );
                 answer = Answer::Failed { error };
             }
@@ -316,9 +342,9 @@ impl<'a> Worker<'a> {
         (answer, warnings)
     }
 
-    /// Asks the resolvers, or those of one kind, one after the other, until one takes the reference,
-    /// finds it corrupt or fails. A failing resolver may be the one that the reference belongs to, so
-    /// no other is asked after it.
+    /// Asks the resolvers, or those of one kind, one after the other, until one takes the
+    /// reference, finds it corrupt or fails. A failing resolver may be the one that the reference
+    /// belongs to, so no other is asked after it.
     async fn ask(
         &mut self,
         wanted: &WalkedReference,

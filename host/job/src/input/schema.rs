@@ -105,7 +105,8 @@ fn image() -> Value {
 /// The schema of how often a task is tried again.
 fn retries() -> Value {
     let count = json!({"type": "integer", "minimum": 0});
-    let causes = json!({"type": "array", "items": {"enum": RetryCause::names()}});
+    let names = json!({"enum": RetryCause::names()});
+    let causes = json!({"type": "array", "items": names, "minItems": 1});
     json!({
         "anyOf": [
             count,
@@ -113,6 +114,7 @@ fn retries() -> Value {
                 "type": "object",
                 "properties": {"count": count, "on": causes},
                 "additionalProperties": false,
+                "anyOf": [{"required": ["count"]}, {"required": ["on"]}],
             },
         ],
         "description": "how often the task is tried again, and after what",

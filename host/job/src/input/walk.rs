@@ -1,7 +1,8 @@
 //! Owns the walk through directories: which files are passed to the resolvers, and which are left
 //! out and why. Does not know resolvers.
 
-use std::path::Path;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
 
 use persea_journal::{FILE_NAME, Warning, WarningCause};
 
@@ -17,6 +18,8 @@ pub(crate) struct WalkedReference {
     /// The directory in which the walk found it, as an index of [`WalkedReferences::directories`];
     /// none for a typed reference.
     pub(crate) directory: Option<usize>,
+    /// Why a typed glob has no file.
+    pub(crate) missing: Option<String>,
 }
 
 /// The references of a job, with directories replaced by their files.
@@ -29,8 +32,12 @@ pub(crate) struct WalkedReferences {
     pub(crate) warnings: Vec<Warning>,
     /// Directories of job results, which are not searched.
     pub(crate) results: Vec<String>,
-    /// The number of files that `references.exclude` leaves out.
-    pub(crate) excluded: usize,
+    /// The files that `references.exclude` leaves out.
+    pub(crate) excluded: HashSet<PathBuf>,
+    /// The files of globs. A file that is also typed, or that another glob matches, is wanted once.
+    of_globs: HashSet<PathBuf>,
+    /// The typed files.
+    typed: HashSet<PathBuf>,
 }
 
 /// Replaces directories and globs by their files, sorted, without names that begin with a dot,
@@ -39,26 +46,50 @@ pub(crate) struct WalkedReferences {
 pub(crate) fn walk(references: &[String], rules: &KindRules) -> WalkedReferences {
     let mut walk = WalkedReferences::default();
     for reference in references {
+        let mut missing = None;
         let is_found = if globs::is_glob(reference) {
             match globs::search(reference) {
                 Ok((directory, glob)) => {
                     let directory = directory.to_string_lossy();
+                    missing = Some("the glob matches no file".to_owned());
                     walk.add_files(&directory, reference, Some(&glob), rules)
                 }
-                // The resolvers say that no file has this name.
-                Err(_) => false,
+                Err(error) => {
+                    missing = Some(error.to_string());
+                    false
+                }
             }
+        } else if Path::new(reference).is_dir() {
+            walk.add_files(reference, reference, None, rules)
         } else {
-            Path::new(reference).is_dir() && walk.add_files(reference, reference, None, rules)
+            let path = rules.below(reference);
+            let is_known = walk.of_globs.contains(&path);
+            walk.typed.insert(path);
+            is_known
         };
         if !is_found {
             walk.wanted.push(WalkedReference {
                 reference: reference.clone(),
                 directory: None,
+                missing,
             });
         }
     }
+    walk.results.sort_unstable();
+    walk.results.dedup();
     walk
+}
+
+/// The globs of the rules as references: what runs where the user types none. The second list has
+/// the globs that match no file.
+pub fn references_of(rules: &KindRules) -> (Vec<String>, Vec<String>) {
+    rules.references().partition(|glob| {
+        if !globs::is_glob(glob) {
+            return Path::new(glob).is_file();
+        }
+        let found = walk(std::slice::from_ref(glob), rules);
+        found.wanted.iter().any(|it| it.missing.is_none())
+    })
 }
 
 impl WalkedReferences {
@@ -77,8 +108,12 @@ impl WalkedReferences {
             warnings,
             results,
             excluded,
+            of_globs,
+            typed,
         } = self;
         let before = wanted.len();
+        // Another glob has found one of the files.
+        let mut is_known = false;
         let is_shown = |entry: &walkdir::DirEntry| {
             if entry.depth() == 0 {
                 return true;
@@ -95,16 +130,21 @@ impl WalkedReferences {
         let is_wanted = |path: &str| {
             glob.is_none_or(|glob| glob.match_file(Path::new(path.trim_start_matches("./"))))
         };
+        let mut is_new = |path: PathBuf| !typed.contains(&path) && of_globs.insert(path);
         let entries = walkdir::WalkDir::new(directory).sort_by_file_name();
         for entry in entries.into_iter().filter_entry(is_shown) {
             match entry {
                 Ok(entry) if entry.file_type().is_dir() => {}
                 Ok(entry) => match entry.path().to_str() {
                     Some(path) if !is_wanted(path) => {}
-                    Some(path) if rules.excludes(path) => *excluded += 1,
+                    Some(path) if glob.is_some() && !is_new(rules.below(path)) => is_known = true,
+                    Some(path) if rules.excludes(path) => {
+                        excluded.insert(rules.below(path));
+                    }
                     Some(path) => wanted.push(WalkedReference {
                         reference: path.to_owned(),
                         directory: Some(directories.len()),
+                        missing: None,
                     }),
                     None => warnings.push(unreadable(
                         &entry.path().to_string_lossy(),
@@ -125,7 +165,7 @@ impl WalkedReferences {
         if has_files {
             directories.push(reference.to_owned());
         }
-        has_files
+        has_files || is_known
     }
 }
 

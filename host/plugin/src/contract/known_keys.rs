@@ -25,8 +25,8 @@ records! {
     DONE: "done", "an answer", [];
     RUNNABLE: "runnable", "a runnable",
         [
-            "variant", "config", "timeout", "spawner", "image", "limits", "needs", "after",
-            "mutexes", "resources",
+            "variant", "config", "timeout", "retries", "cwd", "spawner", "image", "limits", "needs",
+            "after", "mutexes", "resources",
         ];
     REQUIREMENT: "requirement", "a requirement", ["scope", "label"];
     VARIATION: "variation", "a variation", ["requirements", "resources", "timeout"];

@@ -1,6 +1,7 @@
 //! The power `process`: processes in the task's environment. Does not know how a process is started
 //! or ended: `persea-spawner` does.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use wasmtime::component::Resource;
@@ -250,10 +251,26 @@ async fn run_command(
     wanted: spawner::Command,
 ) -> Result<spawner::Exit, Error> {
     let environment = host.environment().await?;
-    Ok(match host.queued_process() {
-        Some(process) => process.run(wanted).await?,
-        None => environment.run(wanted).await?,
-    })
+    let program = wanted.program.clone();
+    let ran = match host.queued_process() {
+        Some(process) => process.run(wanted).await,
+        None => environment.run(wanted).await,
+    };
+    ran.map_err(|failure| failed_start(host, &program, failure))
+}
+
+/// The error of a process that cannot start. In a directory of the task's own, the system does not
+/// say whether the program or the directory is missing.
+fn failed_start(host: &dyn TaskHost, program: &str, failure: SpawnError) -> Error {
+    let failed = Error::from(failure);
+    match host.cwd() {
+        Some(cwd) if failed.code == "not-found" && !Path::new(cwd).is_dir() => {
+            let message =
+                format!("there is no directory {cwd} (`cwd`), or no program {program} there");
+            error("invalid", message)
+        }
+        Some(_) | None => failed,
+    }
 }
 
 /// What a plugin was warned of already.
@@ -314,7 +331,10 @@ impl InstanceState {
         self.warn_of_command(warning);
         let busy = self.idle.busy();
         let environment = host.environment().await?;
-        let child = RunningChild::new(environment.start(wanted).await?, busy);
+        let program = wanted.program.clone();
+        let started = environment.start(wanted).await;
+        let started = started.map_err(|failure| failed_start(&*host, &program, failure))?;
+        let child = RunningChild::new(started, busy);
         self.add_child(&child)?;
         Ok(StartedProcess(child))
     }

@@ -132,6 +132,35 @@ fn members_of_a_task_in_a_job_file_are_read() {
 }
 
 #[test]
+fn wrong_retries_are_mistakes_with_their_place() {
+    for (retries, expected) in [
+        (
+            "\"2\"",
+            "retries: expected a whole number from 0, found a string",
+        ),
+        (
+            "-1",
+            "retries: expected a whole number from 0, found a number",
+        ),
+        (
+            r#"{"cout": 2}"#,
+            "retries.cout: Additional properties are not allowed",
+        ),
+        (
+            r#"{"on": [1]}"#,
+            "retries.on[0]: expected a string, found a number",
+        ),
+        (
+            r#"{"count": 1.5}"#,
+            "retries.count: expected a whole number from 0, found a number",
+        ),
+    ] {
+        let text = format!(r#"{{"kind": "noop", "retries": {retries}}}"#);
+        assert_eq!(mistake(&text), expected);
+    }
+}
+
+#[test]
 fn wrong_variables_are_mistakes_with_their_place() {
     for (env, expected) in [
         ("[]", "env: expected an object, found a list"),

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::conditions::TaskConditions;
+use crate::input::conditions::TaskConditions;
 use crate::input::own_settings;
 use crate::input::variants::Variants;
 use persea_config::Settings;

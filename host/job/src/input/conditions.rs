@@ -1,5 +1,5 @@
-//! Owns what a job file says about when, where and how long tasks run: one task, or all tasks of a
-//! suite.
+//! Owns what a job file, a suite or a kind by pattern says about when, where and how long tasks
+//! run.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use serde::Deserialize;
 /// Dependencies, claims, timeout, environment and limits of a task, or of all tasks of a suite.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[cfg_attr(test, derive(serde::Serialize))]
-pub(in crate::input) struct TaskConditions {
+pub(super) struct TaskConditions {
     #[serde(default)]
     pub(super) needs: Vec<String>,
     #[serde(default)]
@@ -25,7 +25,7 @@ pub(in crate::input) struct TaskConditions {
     /// How often a task is tried again.
     pub(super) retries: Option<Attribute>,
     /// The directory in which the processes of a task start.
-    pub(in crate::input) cwd: Option<String>,
+    pub(super) cwd: Option<String>,
     /// The spawner in whose environments the tasks run.
     pub(super) spawner: Option<SpawnerKind>,
     /// The image in whose containers the tasks run.
@@ -55,7 +55,7 @@ impl TaskConditions {
     ///
     /// # Errors
     /// What is wrong.
-    pub(in crate::input) fn check(&self) -> Result<(), String> {
+    pub(super) fn check(&self) -> Result<(), String> {
         own_limits::check_limits(&self.limits)?;
         if let (Some(spawner), Some(image)) = (self.spawner, &self.image)
             && spawner != SpawnerKind::Container
@@ -77,7 +77,7 @@ impl TaskConditions {
     }
 
     /// Adds the conditions to a task's own; where only one value is possible, the task's wins.
-    pub(in crate::input) fn add_to(&self, more: &mut Attributes) {
+    pub(super) fn add_to(&self, more: &mut Attributes) {
         let lists = [
             ("needs", &self.needs),
             ("after", &self.after),
