@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_explained() {
+    fn invalid_reference_is_corrupt_with_a_reason() {
         for (reference, words) in [
             (
                 "node:none.js",

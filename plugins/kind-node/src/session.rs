@@ -30,6 +30,9 @@ const TAIL: u32 = 64 << 10;
 /// The longest error that a reason has, in characters.
 const SHOWN: usize = 500;
 
+/// The versions of Node that have all options of the command.
+const VERSIONS: &str = "Node 18.19, or 20 or later";
+
 /// The exit code of Node where it does not know an option.
 const BAD_OPTION: i32 = 9;
 
@@ -112,14 +115,19 @@ fn command(task: &Task) -> Result<Command, Error> {
 
 /// The reporter as a URL, so that no file is needed where the tests run.
 fn report_url() -> String {
-    let mut url = String::from("data:text/javascript,");
-    for byte in REPORT.bytes() {
-        match byte {
-            b'%' | b'?' | b'#' | b' ' | b'\n' => url.push_str(&format!("%{byte:02X}")),
-            byte => url.push(char::from(byte)),
+    format!("data:text/javascript,{}", percent_encoded(REPORT))
+}
+
+/// Encodes every byte of a text but ASCII letters and digits for a URL.
+fn percent_encoded(text: &str) -> String {
+    let mut encoded = String::new();
+    for byte in text.bytes() {
+        match byte.is_ascii_alphanumeric() {
+            true => encoded.push(char::from(byte)),
+            false => encoded.push_str(&format!("%{byte:02X}")),
         }
     }
-    url
+    encoded
 }
 
 /// The outcome of a task whose Node cannot be started.
@@ -129,8 +137,8 @@ fn not_started(task: &Task, error: Error) -> Outcome {
     }
     let node = NODE.get(&task.settings);
     Outcome::error(format!(
-        "{}; install Node 20 or later where the tests run (https://nodejs.org, or a package such \
-         as `nodejs`), or set {} to the path of `{node}`",
+        "{}; install {VERSIONS}, where the tests run (https://nodejs.org, or a package such as \
+         `nodejs`), or set {} to the path of `{node}`",
         error.message,
         NODE.key()
     ))
@@ -178,8 +186,8 @@ impl Session<'_> {
 
     fn take(&mut self, results: Vec<Reported>) {
         let mut cases: Vec<Case> = Vec::new();
-        for Reported { result, counts } in results {
-            if counts {
+        for Reported { result, is_counted } in results {
+            if is_counted {
                 self.tally.add(&result);
             }
             self.started.remove(&result.path);
@@ -198,13 +206,13 @@ impl Session<'_> {
         let file = self.file;
         if let Some(mistake) = self.stream.mistake() {
             let mistake = shown(mistake, 100);
-            let why = format!("node reported `{mistake}`; is it Node 20 or later?");
+            let why = format!("node reported `{mistake}`; is it {VERSIONS}?");
             self.tally.add_error(why);
         }
         let is_unknown = exit.success() || (exit.code(), exit.signal()) == (None, None);
         match (self.stream.has_begun(), self.stream.is_whole()) {
             (false, _) if exit.code() == Some(BAD_OPTION) => self.tally.add_error(format!(
-                "node {ended}{said}; install Node 20 or later where the tests run"
+                "node {ended}{said}; install {VERSIONS}, where the tests run"
             )),
             (false, _) if exit.success() && self.stream.is_idle() => {
                 if self.tally.is_empty() {
@@ -213,8 +221,8 @@ impl Session<'_> {
                 }
             }
             (false, _) if is_unknown => self.tally.add_error(format!(
-                "node {ended} before the tests of {file} had ended{said}; is it Node 20 or later, \
-                 and does the file call process.exit?"
+                "node {ended} before the tests of {file} had ended{said}; is it {VERSIONS}, and \
+                 does the file call process.exit?"
             )),
             (false, _) => {
                 let why = format!("{file} {ended} before its first test{said}");
@@ -258,13 +266,16 @@ impl Session<'_> {
         };
         self.take(vec![Reported {
             result,
-            counts: true,
+            is_counted: true,
         }]);
     }
 }
 
 /// The error that Node has printed before it ended: `SyntaxError: Unexpected end of input`,
 /// `Error [CODE]: text`, `node: bad option: --x`. Otherwise the last line.
+///
+/// Node prints the error that ends a process after all others, which the tests may have logged. It
+/// indents the causes of an error.
 fn error_in(text: &str) -> Option<String> {
     let is_error = |line: &&str| {
         let name = line.split([':', ' ']).next().unwrap_or_default();
@@ -278,7 +289,7 @@ fn error_in(text: &str) -> Option<String> {
     let line = text
         .lines()
         .find(is_option)
-        .or_else(|| text.lines().find(is_error));
+        .or_else(|| text.lines().rev().find(is_error));
     let line = line.or_else(|| text.lines().rev().find(last));
     line.map(|line| line.trim().to_owned())
 }

@@ -9,7 +9,7 @@ use serde::Deserialize;
 /// The kind of a failure whose reason is that of a subtest.
 const OF_SUBTESTS: &str = "subtestsFailed";
 
-/// The kinds of failures of tests that did not come to their end.
+/// Node's kind of failure of a test that did not end.
 const CANCELLED: &str = "cancelledByParent";
 
 /// The report of one process.
@@ -38,8 +38,8 @@ struct OpenTest {
 #[derive(Debug, PartialEq)]
 pub(crate) struct Reported {
     pub(crate) result: TestResult,
-    /// Whether it counts as a test: neither a suite, nor a test that is as good as its subtests.
-    pub(crate) counts: bool,
+    /// Whether the tally counts it: not suites, nor tests that only fail because of a subtest.
+    pub(crate) is_counted: bool,
 }
 
 /// A line of the report.
@@ -213,7 +213,7 @@ impl Stream {
         }
         let is_skipped = result.verdict == Verdict::Skipped;
         Reported {
-            counts: is_own || (is_skipped && !has_subtests),
+            is_counted: is_own || (is_skipped && !has_subtests),
             result,
         }
     }

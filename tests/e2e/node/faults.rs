@@ -28,19 +28,19 @@ const FAULTS: [(&str, &str, &str, &str); 11] = [
         "silent",
         "exit 0",
         "ERROR",
-        "node exited with code 0 before the tests of silent.mjs had ended; is it Node 20 or later",
+        "node exited with code 0 before the tests of silent.mjs had ended; is it Node 18.19, or",
     ),
     (
         "prints",
         "echo hello",
         "ERROR",
-        "before the tests of prints.mjs had ended; is it Node 20",
+        "before the tests of prints.mjs had ended; is it Node 18.19, or 20 or later",
     ),
     (
         "old",
         "echo 'node: bad option: --test-reporter=x' >&2; exit 9",
         "ERROR",
-        "node exited with code 9: node: bad option: --test-reporter=x; install Node 20 or later",
+        "node exited with code 9: node: bad option: --test-reporter=x; install Node 18.19, or",
     ),
     (
         "crashes",
@@ -52,7 +52,7 @@ const FAULTS: [(&str, &str, &str, &str); 11] = [
         "reports",
         "echo hello >&3; line dequeue a; line start a; line pass a; line end x",
         "ERROR",
-        "node reported `hello`; is it Node 20 or later?",
+        "node reported `hello`; is it Node 18.19, or 20 or later?",
     ),
     (
         "breaks",
@@ -121,7 +121,7 @@ fn missing_node_says_what_to_install() {
         ])
         .code(1);
     let words = [
-        "install Node 20 or later where the tests run",
+        "install Node 18.19, or 20 or later, where the tests run",
         "or set runner.node-test.node to the path of `/none/node`",
     ];
     fixture.job().assert_error("t.mjs", &words);

@@ -40,13 +40,13 @@ fn command_has_the_options_of_the_runnable() {
 }
 
 #[test]
-fn reporter_is_a_url_without_characters_that_end_one() {
+fn reporter_is_a_url_of_encoded_bytes() {
     let url = report_url();
-    assert!(REPORT.is_ascii());
-    assert!(
-        !url.contains(['?', '#', ' ', '\n']) && url.contains("%0Aimport%20"),
-        "{url}"
-    );
+    let encoded = url.strip_prefix("data:text/javascript,").unwrap();
+    let is_plain = |letter: char| letter == '%' || letter.is_ascii_alphanumeric();
+    assert!(encoded.chars().all(is_plain), "{url}");
+    assert!(encoded.contains("%0Aimport%20"), "{url}");
+    assert_eq!(percent_encoded("a1 é?"), "a1%20%C3%A9%3F");
 }
 
 #[test]
@@ -119,14 +119,14 @@ fn report_and_exit_code_decide_the_outcome() {
         (
             Answer::code(0).stdout("hello\n"),
             Status::Error,
-            "node exited with code 0 before the tests of a.test.mjs had ended; is it Node 20 or \
-             later, and does the file call process.exit?",
+            "node exited with code 0 before the tests of a.test.mjs had ended; is it Node \
+             18.19, or 20 or later, and does the file call process.exit?",
         ),
         (
             Answer::code(9).stderr("node: bad option: --import=x\n"),
             Status::Error,
-            "node exited with code 9: node: bad option: --import=x; install Node 20 or later where \
-             the tests run",
+            "node exited with code 9: node: bad option: --import=x; install Node 18.19, or 20 or \
+             later, where the tests run",
         ),
         (
             Answer::code(0).report(format!("{PASS}{BEGUN}")),
@@ -142,7 +142,7 @@ fn report_and_exit_code_decide_the_outcome() {
         (
             Answer::code(0).report(format!("hello\n{PASS}{END}")),
             Status::Error,
-            "node reported `hello`; is it Node 20 or later?",
+            "node reported `hello`; is it Node 18.19, or 20 or later?",
         ),
     ] {
         assert_eq!(outcome(answer), (status, reason.to_owned()));
@@ -154,19 +154,26 @@ fn missing_node_is_an_error_with_what_to_do() {
     let (status, reason) = outcome(Answer::missing());
     assert_eq!(status, Status::Error);
     assert!(
-        reason.contains("install Node 20 or later where the tests run"),
+        reason.contains("install Node 18.19, or 20 or later, where the tests run"),
         "{reason}"
     );
 }
 
 #[test]
-fn error_is_told_from_what_is_around_it() {
+fn reason_is_the_error_that_ended_node() {
     for (text, expected) in [
         (
             "file:///w/a.mjs:2\n\n\nSyntaxError: Unexpected end\n    at x\n\nNode.js v20\n",
             "SyntaxError: Unexpected end",
         ),
         ("Error [ERR_X]: no\n", "Error [ERR_X]: no"),
+        (
+            "TypeError: logged and handled\n    at y (file:///w/a.mjs:1:1)\n\
+             file:///w/a.mjs:9\nthrow new RangeError('real')\n^\n\n\
+             RangeError: real\n    at x (file:///w/a.mjs:9:7) {\n\
+             \x20 [cause]: SyntaxError: deeper\n      at z\n}\n\nNode.js v20\n",
+            "RangeError: real",
+        ),
         ("only words\n\nNode.js v20\n", "only words"),
     ] {
         assert_eq!(error_in(text).as_deref(), Some(expected));

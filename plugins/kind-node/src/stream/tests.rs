@@ -74,7 +74,7 @@ fn results_have_their_paths_and_reasons() {
                 it.result.name.as_str(),
                 it.result.verdict,
                 it.result.reason.as_deref(),
-                it.counts,
+                it.is_counted,
             )
         })
         .collect();
