@@ -145,6 +145,11 @@ fn options_and_arguments_choose_tests() {
     );
     fixture.run(&["run", "bats:t/all.bats?filter=none"]).code(0);
     assert_eq!(fixture.job().reason("t/all.bats"), "no test matches `none`");
+    fixture.run(&["run", "bats:t/all.bats?tags=none"]).code(0);
+    assert_eq!(
+        fixture.job().reason("t/all.bats"),
+        "no test has the tags `none`"
+    );
 }
 
 #[test]

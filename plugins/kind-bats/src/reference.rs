@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_explained() {
+    fn invalid_reference_is_corrupt_with_a_reason() {
         for (reference, words) in [
             ("bats:none", "there is no none; write bats: and the path"),
             ("bats:e", "there is no *.bats in e; `?recursive` looks"),

@@ -14,21 +14,23 @@ use crate::BATS;
 use crate::reference::{FILTER, TAGS};
 use crate::stream::Stream;
 
-/// Options that would replace what Persea reads, or would run no tests.
-const REFUSED: [&str; 12] = [
-    "-c",
+/// Long options that would replace what Persea reads, choose what runs, or run no tests.
+const REFUSED: [&str; 11] = [
     "--count",
-    "-F",
-    "--formatter",
-    "-p",
-    "--pretty",
-    "-t",
-    "--tap",
-    "-f",
     "--filter",
+    "--filter-status",
     "--filter-tags",
-    "-r",
+    "--formatter",
+    "--help",
+    "--negative-filter",
+    "--pretty",
+    "--recursive",
+    "--tap",
+    "--version",
 ];
+
+/// The letters of their short forms. Bats takes `-xf` as `-x -f`.
+const REFUSED_LETTERS: [char; 8] = ['c', 'f', 'F', 'h', 'p', 'r', 't', 'v'];
 
 /// Runs a task.
 ///
@@ -43,6 +45,7 @@ pub(crate) fn run(task: &Task) -> Result<Outcome, Error> {
     let mut session = Session {
         file: task.runnable.uri.as_deref().unwrap_or_default(),
         filter: task.runnable.kwargs.text(FILTER),
+        tags: task.runnable.kwargs.text(TAGS),
         stream: Stream::default(),
         followed: 0,
         started: HashSet::new(),
@@ -67,11 +70,7 @@ fn command(task: &Task) -> Result<Command, Error> {
         Some(_) => Err(Error::new("invalid", format!("`{name}` must be a text"))),
     };
     let (filter, tags) = (text(FILTER)?, text(TAGS)?);
-    let is_refused = |arg: &&String| {
-        let name = arg.split_once('=').map_or(arg.as_str(), |(name, _)| name);
-        REFUSED.contains(&name)
-    };
-    if let Some(arg) = runnable.args.iter().find(is_refused) {
+    if let Some(arg) = runnable.args.iter().find(|arg| is_refused(arg)) {
         let message = format!(
             "the argument `{arg}` would choose what runs or how it is reported; leave it out, or \
              write the keyword arguments `{FILTER}` and `{TAGS}`"
@@ -99,6 +98,16 @@ fn command(task: &Task) -> Result<Command, Error> {
         .stderr(Output::file("stderr")))
 }
 
+/// Whether bats would read a refused option in an argument.
+fn is_refused(arg: &str) -> bool {
+    if arg.starts_with("--") {
+        let name = arg.split_once('=').map_or(arg, |(name, _)| name);
+        return REFUSED.contains(&name);
+    }
+    let letters = arg.strip_prefix('-');
+    letters.is_some_and(|letters| letters.contains(REFUSED_LETTERS))
+}
+
 /// The outcome of a task whose bats cannot be started.
 fn not_started(task: &Task, error: Error) -> Outcome {
     if error.code != "not-found" {
@@ -117,6 +126,7 @@ struct Session<'a> {
     /// The path of the file, for messages.
     file: &'a str,
     filter: Option<&'a str>,
+    tags: Option<&'a str>,
     stream: Stream,
     /// How much of `stdout` was read.
     followed: u64,
@@ -207,15 +217,26 @@ impl Session<'_> {
                 }
             }
         }
-        let outcome = match (self.tally.is_empty(), self.filter) {
-            (false, _) => self.tally.outcome(),
-            (true, Some(filter)) => Outcome::skip(format!("no test matches `{filter}`")),
-            (true, None) => Outcome::skip("no tests to run"),
+        let outcome = match self.tally.is_empty() {
+            false => self.tally.outcome(),
+            true => Outcome::skip(self.nothing()),
         };
         Ok(match exit.success() {
             true => outcome,
             false => with_return_code(outcome, exit),
         })
+    }
+
+    /// The reason of a file of which no test was to run.
+    fn nothing(&self) -> String {
+        match (self.filter, self.tags) {
+            (None, None) => "no tests to run".to_owned(),
+            (Some(filter), None) => format!("no test matches `{filter}`"),
+            (None, Some(tags)) => format!("no test has the tags `{tags}`"),
+            (Some(filter), Some(tags)) => {
+                format!("no test matches `{filter}` and has the tags `{tags}`")
+            }
+        }
     }
 }
 

@@ -53,9 +53,18 @@ fn command_has_the_options_of_the_runnable() {
 
 #[test]
 fn arguments_that_the_plugin_gives_itself_are_refused() {
-    for arg in ["--tap", "--formatter=junit", "-f"] {
-        let error = command(&task(Runnable::new(crate::KIND).args([arg]))).unwrap_err();
+    let letters = REFUSED_LETTERS.map(|letter| format!("-{letter}"));
+    let others = ["--formatter=junit", "-xf", "-xc", "-j4r"];
+    let long = REFUSED.iter().chain(&others).map(|arg| (*arg).to_owned());
+    for arg in long.chain(letters) {
+        let runnable = Runnable::new(crate::KIND).args([arg.as_str(), "a"]);
+        let error = command(&task(runnable)).unwrap_err();
+        assert_eq!(error.code, "invalid");
         assert!(error.message.contains(&format!("`{arg}`")), "{error}");
+    }
+    for arg in ["-x", "-xT", "--trace", "--report-formatter", "-"] {
+        let taken = command(&task(Runnable::new(crate::KIND).args([arg]))).unwrap();
+        assert!(taken.args.contains(&arg.to_owned()), "{:?}", taken.args);
     }
     let wrong = Runnable::new(crate::KIND).kwarg(FILTER, 3);
     assert_eq!(command(&task(wrong)).unwrap_err().code, "invalid");
@@ -138,11 +147,20 @@ fn missing_bats_is_an_error_with_what_to_do() {
 }
 
 #[test]
-fn filter_that_matches_nothing_is_named() {
-    let _host = host(Answer::code(0).stdout("1..0\n"));
-    let runnable = Runnable::new(crate::KIND).kwarg(FILTER, "none");
-    assert_eq!(
-        run(&task(runnable)).unwrap(),
-        Outcome::skip("no test matches `none`")
-    );
+fn choice_that_matches_nothing_is_named() {
+    for (chosen, reason) in [
+        (vec![(FILTER, "none")], "no test matches `none`"),
+        (vec![(TAGS, "slow")], "no test has the tags `slow`"),
+        (
+            vec![(FILTER, "none"), (TAGS, "slow")],
+            "no test matches `none` and has the tags `slow`",
+        ),
+    ] {
+        let _host = host(Answer::code(0).stdout("1..0\n"));
+        let mut runnable = Runnable::new(crate::KIND);
+        for (name, value) in chosen {
+            runnable = runnable.kwarg(name, value);
+        }
+        assert_eq!(run(&task(runnable)).unwrap(), Outcome::skip(reason));
+    }
 }
