@@ -124,7 +124,7 @@ fn list_matching(
         )
     };
     let limit = LIST_TIMEOUT.get(&task.settings);
-    let command = subject.list(task, &build::path(task, subject), top, name)?;
+    let command = subject.list(task, &build::path(task, subject)?, top, name)?;
     let exit = match run_within(&command, limit) {
         Ok(Some(exit)) => exit,
         Ok(None) => {
@@ -205,7 +205,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_told_from_other_lines() {
+    fn only_names_of_tests_are_read() {
         let printed = "Testing now\nTestA\nTest_b\nTest\nTests\nTestÄ\nExample\nExampleA_b\n\
                        FuzzA\nBenchmarkA\nTestA: no\nok\n";
         let expected = [

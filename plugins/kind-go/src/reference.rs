@@ -37,7 +37,7 @@ pub(crate) struct GoReference {
 
 /// Where an option belongs.
 #[derive(Clone, Copy, PartialEq)]
-enum Place {
+enum OptionPlace {
     /// A flag of the build.
     BuildFlag,
     /// An option of the build with a value.
@@ -50,23 +50,23 @@ enum Place {
 
 /// The options of `go test` that a reference may have, beside `run`, `skip`, `timeout` and
 /// `isolate`.
-const OPTIONS: [(&str, Place); 16] = [
-    ("asan", Place::BuildFlag),
-    ("count", Place::Binary),
-    ("cpu", Place::Binary),
-    ("failfast", Place::BinaryFlag),
-    ("gcflags", Place::Build),
-    ("ldflags", Place::Build),
-    ("mod", Place::Build),
-    ("modfile", Place::Build),
-    ("msan", Place::BuildFlag),
-    ("parallel", Place::Binary),
-    ("race", Place::BuildFlag),
-    ("short", Place::BinaryFlag),
-    ("shuffle", Place::Binary),
-    ("tags", Place::Build),
-    ("trimpath", Place::BuildFlag),
-    ("vet", Place::Build),
+const OPTIONS: [(&str, OptionPlace); 16] = [
+    ("asan", OptionPlace::BuildFlag),
+    ("count", OptionPlace::Binary),
+    ("cpu", OptionPlace::Binary),
+    ("failfast", OptionPlace::BinaryFlag),
+    ("gcflags", OptionPlace::Build),
+    ("ldflags", OptionPlace::Build),
+    ("mod", OptionPlace::Build),
+    ("modfile", OptionPlace::Build),
+    ("msan", OptionPlace::BuildFlag),
+    ("parallel", OptionPlace::Binary),
+    ("race", OptionPlace::BuildFlag),
+    ("short", OptionPlace::BinaryFlag),
+    ("shuffle", OptionPlace::Binary),
+    ("tags", OptionPlace::Build),
+    ("trimpath", OptionPlace::BuildFlag),
+    ("vet", OptionPlace::Build),
 ];
 
 impl GoReference {
@@ -119,15 +119,15 @@ impl GoReference {
             return Err(unknown(name));
         };
         match place {
-            Place::BuildFlag if flag(name, value.as_deref())? => {
+            OptionPlace::BuildFlag if flag(name, value.as_deref())? => {
                 self.build.push(format!("-{name}"));
             }
-            Place::BinaryFlag if flag(name, value.as_deref())? => {
+            OptionPlace::BinaryFlag if flag(name, value.as_deref())? => {
                 self.binary.push(name.to_owned());
             }
-            Place::BuildFlag | Place::BinaryFlag => {}
-            Place::Build => self.build.push(format!("-{name}={}", needed(name, value)?)),
-            Place::Binary => self.binary.push(format!("{name}={}", needed(name, value)?)),
+            OptionPlace::BuildFlag | OptionPlace::BinaryFlag => {}
+            OptionPlace::Build => self.build.push(format!("-{name}={}", needed(name, value)?)),
+            OptionPlace::Binary => self.binary.push(format!("{name}={}", needed(name, value)?)),
         }
         Ok(())
     }
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_explained() {
+    fn invalid_reference_is_an_error_with_a_reason() {
         for (text, words) in [
             (
                 "go:.?colour=red",

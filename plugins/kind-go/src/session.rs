@@ -28,6 +28,7 @@ pub(crate) fn run(task: &Task) -> Result<Outcome, Error> {
     };
     let mut session = Session {
         task,
+        binary: build::path(task, &subject)?,
         done: HashSet::new(),
         tally: Tally::default(),
         only: None,
@@ -61,6 +62,8 @@ enum End {
 
 struct Session<'a> {
     task: &'a Task,
+    /// The path of the test binary.
+    binary: String,
     subject: Subject,
     /// The tests that have a result.
     done: HashSet<String>,
@@ -124,8 +127,7 @@ impl Session<'_> {
 
     /// Starts the test binary, and builds it before where no other task of the job has.
     fn start(&self, selection: &Selection) -> Result<Child, Error> {
-        let path = build::path(self.task, &self.subject);
-        let command = self.subject.run(self.task, &path, selection)?;
+        let command = self.subject.run(self.task, &self.binary, selection)?;
         match process::start(&command) {
             Err(error) if error.code == "not-found" => {
                 build::build(self.task, &self.subject)?;

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use persea_exec_command::results::{TestResult, Verdict, seconds};
 
 use crate::reason::Package;
-use test::{OpenTest, State};
+use test::{OpenTest, TestState};
 
 /// The byte before each line of the test framework since Go 1.20.
 const MARK: char = '\u{16}';
@@ -128,7 +128,7 @@ impl Stream {
     /// The paths of the tests that run now, in the order in which they began: neither those that
     /// wait for others nor those of which a subtest runs.
     pub(crate) fn running(&self) -> Vec<Vec<String>> {
-        let is_open = |test: &&OpenTest| test.state == State::Running;
+        let is_open = |test: &&OpenTest| test.state == TestState::Running;
         let mut running: Vec<&OpenTest> = self.tests.values().filter(is_open).collect();
         running.sort_unstable_by_key(|test| test.number);
         let is_parent = |test: &OpenTest| {
@@ -159,9 +159,9 @@ impl Stream {
         all.iter().map(|test| test.output.as_str()).collect()
     }
 
-    /// Whether a top-level test waits for others, with all its subtests.
+    /// Whether a test is paused by `t.Parallel`.
     fn waits(&self, test: &OpenTest) -> bool {
-        test.state == State::Paused
+        test.state == TestState::Paused
     }
 
     fn add_line(&mut self, line: &str) {
@@ -237,12 +237,12 @@ impl Stream {
             }
             Line::Pause(name) => {
                 self.settle();
-                self.set_state(name, State::Paused);
+                self.set_state(name, TestState::Paused);
                 self.current = None;
             }
             Line::Continue(name) => {
                 self.settle();
-                self.set_state(name, State::Running);
+                self.set_state(name, TestState::Running);
                 self.current = Some(name.to_owned()).filter(|name| !name.is_empty());
             }
             Line::Result {
@@ -258,7 +258,7 @@ impl Stream {
                     self.begin(name);
                 }
                 if let Some(test) = self.tests.get_mut(name) {
-                    test.state = State::Ended(verdict, seconds(Some(duration)));
+                    test.state = TestState::Ended(verdict, seconds(Some(duration)));
                     self.has_ended |= test.parent.is_none();
                 }
                 self.reported.truncate(level);
@@ -284,7 +284,7 @@ impl Stream {
         self.current = Some(name.to_owned());
     }
 
-    fn set_state(&mut self, name: &str, state: State) {
+    fn set_state(&mut self, name: &str, state: TestState) {
         if let Some(test) = self.tests.get_mut(name)
             && test.is_open()
         {

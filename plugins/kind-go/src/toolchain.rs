@@ -33,8 +33,7 @@ impl Version {
         })
     }
 
-    /// The value of `-test.v` with which test binaries say most clearly what is a result: since Go
-    /// 1.20 they mark their lines.
+    /// Value of `-test.v`: Go 1.20 and later can mark their own lines.
     pub(crate) fn verbosity(self) -> &'static str {
         match self.minor < 20 {
             true => "true",

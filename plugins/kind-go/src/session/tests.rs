@@ -20,7 +20,9 @@ fn of(runnable: Runnable) -> Task {
         .kwarg(subject::PACKAGE, "m/a")
         .kwarg(subject::DIRECTORY, "a")
         .kwarg(subject::VERSION, "go1.19.8");
-    Task::new("1-t", runnable).with("project-dir", "/w")
+    Task::new("1-t", runnable)
+        .with("project-dir", "/w")
+        .with("job-temp-dir", "/c")
 }
 
 /// A machine whose processes give these answers in order.
@@ -276,6 +278,16 @@ fn package_is_built_where_its_binary_is_missing() {
         (&*built.program, &built.args[..3]),
         ("go", &["test", "-c", "-o"].map(str::to_owned)[..])
     );
+}
+
+#[test]
+fn task_without_a_directory_runs_nothing() {
+    let host = host(&[Answer::code(0).stdout(format!("{}PASS\n", passed("TestA")))]);
+    let mut task = task();
+    task.more.0.retain(|(name, _)| name != "job-temp-dir");
+    let error = run(&task).unwrap_err();
+    assert_eq!(error.message, "the task has no directory for its binary");
+    assert!(host.commands().is_empty(), "{:?}", host.commands());
 }
 
 #[test]

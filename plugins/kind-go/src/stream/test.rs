@@ -14,7 +14,7 @@ const LAST: usize = 48 << 10;
 
 /// The state of a test.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum State {
+pub(super) enum TestState {
     Running,
     /// It waits until it may run beside others.
     Paused,
@@ -30,7 +30,7 @@ pub(super) struct OpenTest {
     pub(super) parent: Option<String>,
     /// Its place in the order in which tests began.
     pub(super) number: u64,
-    pub(super) state: State,
+    pub(super) state: TestState,
     pub(super) output: String,
     /// The texts that Go has marked as failures.
     errors: Vec<String>,
@@ -43,7 +43,7 @@ impl OpenTest {
             name: name.to_owned(),
             parent,
             number,
-            state: State::Running,
+            state: TestState::Running,
             output: String::new(),
             errors: Vec::new(),
             is_in_error: false,
@@ -51,7 +51,7 @@ impl OpenTest {
     }
 
     pub(super) fn is_open(&self) -> bool {
-        matches!(self.state, State::Running | State::Paused)
+        matches!(self.state, TestState::Running | TestState::Paused)
     }
 
     /// The name without that of the parent.
@@ -92,8 +92,8 @@ impl OpenTest {
             .map(|child| child.result(children, &path, package))
             .collect();
         let (verdict, duration) = match self.state {
-            State::Ended(verdict, duration) => (verdict, duration),
-            State::Running | State::Paused => (Verdict::Unknown, None),
+            TestState::Ended(verdict, duration) => (verdict, duration),
+            TestState::Running | TestState::Paused => (Verdict::Unknown, None),
         };
         let printed = Printed {
             output: &self.output,
