@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_explained() {
+    fn invalid_reference_is_an_error_with_a_reason() {
         for (text, words) in [
             ("", "write googletest: and the path"),
             ("t?filter", "needs a value"),

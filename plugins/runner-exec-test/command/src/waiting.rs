@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn process_has_so_much_time_and_no_more() {
+    fn process_past_its_limit_has_no_exit() {
         let _host = slow().install();
         let run = |seconds| {
             let limit = Duration::from_secs(seconds);
