@@ -73,7 +73,8 @@ fn hash_of(value: &impl Hash) -> u64 {
 /// Builds the test binary of a package, and puts it at its path.
 ///
 /// # Errors
-/// As [`path`]; `not-found` where there is no Go; `failed` with the compiler's message where the build fails.
+/// As [`path`]; `not-found` where there is no Go; `failed` with the compiler's message where the
+/// build fails.
 pub(crate) fn build(task: &Task, subject: &Subject) -> Result<(), Error> {
     let path = path(task, subject)?;
     // Other tasks must not find half a file.
