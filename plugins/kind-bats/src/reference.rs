@@ -121,6 +121,7 @@ impl Options {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unreachable)]
     use super::*;
     use persea_plugin_sdk::testing::{Files, Host};
 

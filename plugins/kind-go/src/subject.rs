@@ -285,7 +285,7 @@ impl Selection {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::unreachable)]
     use super::*;
 
     fn task(uri: &str) -> Task {

@@ -1,5 +1,5 @@
 //! Tests of the plugin's entry points.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::unreachable)]
 use super::*;
 use persea_plugin_sdk::testing::{Files, Host};
 

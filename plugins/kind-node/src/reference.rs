@@ -109,6 +109,7 @@ fn with_options(
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unreachable)]
     use super::*;
     use persea_plugin_sdk::testing::{Files, Host};
 
