@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::seconds;
 use crate::support::recipes::{shell, with};
 use crate::support::{Fixture, assert_stderr, finish, signal};
 
@@ -44,17 +45,18 @@ fn differences_are_named_and_a_new_failure_is_exit_code_1() {
             ("stays-broken", "exit 6"),
             ("comes", "true"),
             ("comes-broken", "exit 7"),
-            ("slows", "sleep 0.7"),
+            ("slows", "sleep 2"),
             ("same", "true"),
         ],
     );
     let ran = project.run(&["diff", &before, &after]).code(1);
     let lines: Vec<&str> = ran.stdout.lines().collect();
     let slower = lines[4];
-    assert!(
-        slower.starts_with("SLOWER: slows: 0.0") && slower.contains(" s -> 0.7"),
-        "{ran}"
-    );
+    let times = slower.strip_prefix("SLOWER: slows: ").unwrap();
+    let (fast, slow) = times.split_once(" -> ").unwrap();
+    let (fast, slow) = (seconds(fast), seconds(slow));
+    // Both are rounded to milliseconds.
+    assert!(slow >= 1.999 && slow - fast > 0.499, "{ran}");
     let expected = [
         "NEWLY FAILING: breaks: PASS -> FAIL: exited with code 5",
         "NEWLY FAILING: comes-broken: - -> FAIL: exited with code 7",
