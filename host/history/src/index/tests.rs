@@ -143,6 +143,41 @@ fn running_job_is_read_as_far_as_it_is_and_again_at_its_end() {
     assert_eq!(jobs().1, update(0, 0));
 }
 
+/// A spelling of a path with so many `.` that it has this number of bytes, or one less.
+fn spelled_out(path: &Path, length: usize) -> PathBuf {
+    let missing = length - path.as_os_str().len();
+    PathBuf::from(format!("{}{}", path.display(), "/.".repeat(missing / 2)))
+}
+
+#[test]
+fn job_that_cannot_be_looked_into_is_named_and_keeps_its_runs() {
+    let place = two_jobs();
+    let root = place.results.path();
+    let mut index = Index::in_memory(root).unwrap();
+    assert_eq!(index.update().unwrap(), update(2, 0));
+    // The jobs' directories have paths that the kernel takes, and their journals have none.
+    index.root = spelled_out(root, 4095 - "/job-1".len());
+    let found = index.update().unwrap();
+    assert_eq!((found.read, found.forgotten), (0, 0));
+    let jobs = found.faults.iter().map(|fault| fault.job.as_str());
+    assert_eq!(jobs.collect::<Vec<_>>(), ["job-1", "job-2"]);
+    for fault in &found.faults {
+        assert!(
+            fault.what.contains("events.jsonl: File name too long"),
+            "{}",
+            fault.what
+        );
+    }
+    assert_eq!(index.runs("a", None).unwrap().len(), 2);
+    // The same job has one fault, and it is gone once the journal can be read.
+    index.root = root.to_path_buf();
+    assert_eq!(index.update().unwrap(), update(0, 0));
+    // A file in place of a job's directory is no job.
+    std::fs::remove_dir_all(place.job("job-1")).unwrap();
+    std::fs::write(place.job("job-1"), "").unwrap();
+    assert_eq!(index.update().unwrap(), update(0, 1));
+}
+
 #[test]
 fn removed_job_is_forgotten_with_tests_that_no_other_job_has() {
     let place = two_jobs();

@@ -1,6 +1,10 @@
 //! Owns bringing an index up to date: journals that are new or have changed are read, jobs that are
 //! gone are forgotten. Does not know the questions.
 
+use std::collections::BTreeMap;
+use std::io;
+
+use persea_journal::FILE_NAME;
 use rusqlite::{Transaction, TransactionBehavior, params};
 
 use super::{Failure, Index};
@@ -34,7 +38,10 @@ pub struct Update {
 impl Index {
     /// Brings the index up to date. A journal that has not changed is not read again.
     pub(super) fn update(&mut self) -> Result<Update, Failure> {
-        let present = scan::jobs_in(&self.root).map_err(Failure::Results)?;
+        let scan::Jobs {
+            readable: present,
+            unreadable,
+        } = scan::jobs_in(&self.root).map_err(Failure::Results)?;
         let mut gone = Vec::new();
         let mut known = std::collections::HashSet::new();
         for (name, signature) in self.signatures()? {
@@ -43,6 +50,8 @@ impl Index {
                     known.insert(name);
                 }
                 Some(_) => {}
+                // The index keeps what it has of a job that nobody can look into.
+                None if unreadable.contains_key(&name) => {}
                 None => gone.push(name),
             }
         }
@@ -61,7 +70,7 @@ impl Index {
             transaction.commit()?;
         }
         // One that another host has found since this one has looked is not gone.
-        gone.retain(|name| !scan::is_job_directory(&self.root.join(name)));
+        gone.retain(|name| matches!(scan::signature(&self.root.join(name)), Ok(None)));
         if !gone.is_empty() {
             let transaction = self.begin()?;
             for name in &gone {
@@ -76,7 +85,7 @@ impl Index {
         Ok(Update {
             read: changed.len(),
             forgotten: gone.len(),
-            faults: self.faults()?,
+            faults: self.faults(unreadable)?,
         })
     }
 
@@ -99,7 +108,8 @@ impl Index {
         rows.collect()
     }
 
-    fn faults(&self) -> rusqlite::Result<Vec<JobFault>> {
+    /// The faults of journals, and those of jobs that cannot be looked into, by the jobs' names.
+    fn faults(&self, unreadable: BTreeMap<String, io::Error>) -> rusqlite::Result<Vec<JobFault>> {
         let text = "SELECT name, fault FROM jobs WHERE fault IS NOT NULL ORDER BY name";
         let mut statement = self.connection.prepare(text)?;
         let rows = statement.query_map([], |row| {
@@ -108,7 +118,15 @@ impl Index {
                 what: row.get(1)?,
             })
         })?;
-        rows.collect()
+        let mut faults: Vec<JobFault> = rows.collect::<rusqlite::Result<_>>()?;
+        faults.retain(|fault| !unreadable.contains_key(&fault.job));
+        faults.extend(unreadable.into_iter().map(|(job, error)| {
+            let path = self.root.join(&job).join(FILE_NAME);
+            let what = format!("{}: {error}", path.display());
+            JobFault { job, what }
+        }));
+        faults.sort_by(|a, b| a.job.cmp(&b.job));
+        Ok(faults)
     }
 }
 
