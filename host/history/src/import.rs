@@ -26,6 +26,7 @@ use tar::EntryType;
 use crate::export::Manifest;
 use crate::record::JobRecord;
 use crate::retention::STAGING;
+use crate::scan::PREFIX;
 use crate::{ARCHIVE_FORMAT, IMPORTED, MANIFEST};
 
 /// The longest first member, in bytes.
@@ -69,7 +70,10 @@ pub enum ImportError {
     #[error("this is not an archive of `persea export`: {0}")]
     Foreign(String),
     /// The archive was made by a later version.
-    #[error("the archive has the format {0}, and this version of Persea reads the format 1")]
+    #[error(
+        "the archive has the format {0}, and this version of Persea reads the format {known}",
+        known = ARCHIVE_FORMAT
+    )]
     Format(u32),
     /// A name leads out of the job's directory, or cannot be that of a file.
     #[error("the archive has the name {name:?}, which {why}")]
@@ -455,7 +459,7 @@ fn read_manifest(
     }
     let manifest: Manifest = serde_json::from_slice(&text)
         .map_err(|error| foreign(&format!("`{MANIFEST}`: {error}")))?;
-    if !manifest.job.starts_with("job-") || !is_artifact_name(&manifest.job) {
+    if !manifest.job.starts_with(PREFIX) || !is_artifact_name(&manifest.job) {
         return Err(ImportError::Name {
             name: manifest.job,
             why: "is not that of a job's directory",

@@ -214,7 +214,10 @@ fn archive_of_something_else_is_refused() {
     assert!(error.ends_with("it is empty"), "{error}");
     for (manifest, expected) in [
         ("x", "expected value"),
-        (r#"{"format": 2, "new": true}"#, "has the format 2"),
+        (
+            r#"{"format": 2, "new": true}"#,
+            "has the format 2, and this version of Persea reads the format 1",
+        ),
         (r#"{"format": 1}"#, "missing field"),
         (
             r#"{"format": 1, "job": "job-../x", "id": "", "directories": 0, "files": 0,
