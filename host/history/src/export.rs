@@ -5,14 +5,14 @@
 //! pipes and devices that tests have left are not written: nobody could say where they lead
 //! elsewhere. All files get one mode and one owner.
 
-use std::fs::{File, Metadata};
-use std::io::{self, Read as _, Write};
-use std::os::unix::ffi::OsStrExt as _;
+use std::fs::{File, Metadata, TryLockError};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use persea_journal::FILE_NAME;
 use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
@@ -98,16 +98,14 @@ struct Member {
     changed: u64,
 }
 
-/// Writes the archive of a job. `directory` is the job's directory: a path without links.
+/// Writes the archive of a job. `directory` is the job's directory: a path without links. No host
+/// can resume the job meanwhile; to others it looks as if it ran.
 ///
 /// # Errors
-/// The job runs, a directory cannot be read, or the archive cannot be written.
+/// The job runs, a directory cannot be read, a file shrinks while it is read, or the archive cannot
+/// be written.
 pub fn export(directory: &Path, out: impl Write) -> Result<Exported, ExportError> {
-    if persea_journal::is_in_use(directory) {
-        return Err(ExportError::Running {
-            path: directory.to_path_buf(),
-        });
-    }
+    let _lock = lock(directory)?;
     let record = JobRecord::read(directory);
     let name = directory.file_name().and_then(|name| name.to_str());
     let (false, Some(name)) = (record.id.is_empty(), name) else {
@@ -147,6 +145,20 @@ pub fn export(directory: &Path, out: impl Write) -> Result<Exported, ExportError
     Ok(exported)
 }
 
+/// Takes the shared lock of a job's journal: no host can begin to work on the job as long as the
+/// file is open, and others can export it as well. On a file system without locks nobody is kept
+/// out, as when jobs run.
+fn lock(directory: &Path) -> Result<File, ExportError> {
+    let path = directory.join(FILE_NAME);
+    let (journal, _) = open(&path).map_err(|source| ExportError::Read { path, source })?;
+    match journal.try_lock_shared() {
+        Err(TryLockError::WouldBlock) => Err(ExportError::Running {
+            path: directory.to_path_buf(),
+        }),
+        Ok(()) | Err(TryLockError::Error(_)) => Ok(journal),
+    }
+}
+
 fn header(mode: u32, size: u64, changed: u64) -> tar::Header {
     let mut header = tar::Header::new_gnu();
     header.set_mode(mode);
@@ -176,10 +188,37 @@ fn append(
         return Err(failed(io::Error::other("its size has changed meanwhile")));
     }
     let mut header = header(FILE_MODE, member.size, member.changed);
-    // A file that grows is cut; one that shrinks would leave the archive without its end.
-    let padded = open.take(member.size).chain(io::repeat(0));
-    let appended = archive.append_data(&mut header, path, padded.take(member.size));
-    appended.map_err(ExportError::Write)
+    let mut content = Content {
+        file: open.take(member.size),
+        failure: None,
+    };
+    let appended = archive.append_data(&mut header, path, &mut content);
+    match content.failure {
+        Some(failure) => Err(failed(failure)),
+        None => appended.map_err(ExportError::Write),
+    }
+}
+
+/// The bytes of a file up to the size that the archive says; what a file has grown by is left out.
+struct Content {
+    file: io::Take<File>,
+    /// Why the file could not be read to that size. Kept apart from errors of the archive.
+    failure: Option<io::Error>,
+}
+
+impl Read for Content {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let error = match self.file.read(buffer) {
+            Ok(0) if self.file.limit() > 0 && !buffer.is_empty() => {
+                io::Error::other("its size has changed meanwhile")
+            }
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => error,
+            read => return read,
+        };
+        let kind = error.kind();
+        self.failure = Some(error);
+        Err(kind.into())
+    }
 }
 
 /// Opens an ordinary file, and no link, without blocking on a pipe.
@@ -219,8 +258,12 @@ fn members(directory: &Path, exported: &mut Exported) -> Result<Vec<Member>, Exp
                 continue;
             }
             let path = directory.join(&inside);
-            let Ok(meta) = std::fs::symlink_metadata(&path) else {
-                continue;
+            let meta = match std::fs::symlink_metadata(&path) {
+                Ok(meta) => meta,
+                Err(error) => {
+                    exported.unreadable.push((inside, error.to_string()));
+                    continue;
+                }
             };
             let changed = meta.mtime().try_into().unwrap_or(0);
             if meta.is_dir() {
@@ -246,7 +289,5 @@ fn members(directory: &Path, exported: &mut Exported) -> Result<Vec<Member>, Exp
         }
         below.extend(directories.into_iter().rev());
     }
-    // A name that tar could not write would end the export of all others.
-    members.retain(|member| !member.path.as_os_str().as_bytes().is_empty());
     Ok(members)
 }

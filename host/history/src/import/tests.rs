@@ -313,6 +313,113 @@ fn imported_job_has_the_files_of_the_exported_one_with_safe_modes() {
     assert_eq!(std::fs::read_dir(&other).unwrap().count(), 1);
 }
 
+/// Calls a function once this number of bytes has been written.
+struct After<F> {
+    bytes: usize,
+    then: Option<F>,
+}
+
+impl<F: FnOnce()> std::io::Write for After<F> {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        self.bytes = self.bytes.saturating_sub(buffer.len());
+        if self.bytes == 0
+            && let Some(then) = self.then.take()
+        {
+            then();
+        }
+        Ok(buffer.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Makes a file of the job that cannot be compressed, and returns its path. Its name comes last.
+fn large_file(job: &Path) -> PathBuf {
+    let mut random = fastrand::Rng::with_seed(1);
+    let bytes: Vec<u8> = std::iter::repeat_with(|| random.u8(..))
+        .take(1 << 20)
+        .collect();
+    let path = job.join("test-results/z");
+    std::fs::write(&path, bytes).unwrap();
+    path
+}
+
+#[test]
+fn file_that_shrinks_while_it_is_exported_is_an_error() {
+    let (_root, job) = job();
+    let file = large_file(&job);
+    let shrink = || {
+        File::options()
+            .write(true)
+            .open(&file)
+            .unwrap()
+            .set_len(10)
+            .unwrap()
+    };
+    let mut out = After {
+        bytes: 300 << 10,
+        then: Some(shrink),
+    };
+    let error = export(&job, &mut out).unwrap_err();
+    assert!(out.then.is_none());
+    let expected = format!(
+        "cannot read {}: its size has changed meanwhile",
+        file.display()
+    );
+    assert_eq!(error.to_string(), expected);
+}
+
+#[test]
+fn job_cannot_be_resumed_while_it_is_exported() {
+    let (_root, job) = job();
+    large_file(&job);
+    let resume = || {
+        let error = persea_journal::Journal::take_over(&job)
+            .map(drop)
+            .unwrap_err();
+        assert!(
+            matches!(error, persea_journal::JournalError::Busy { .. }),
+            "{error}"
+        );
+        // Another export reads the job as well.
+        export(&job, io::sink()).unwrap();
+    };
+    let mut out = After {
+        bytes: 300 << 10,
+        then: Some(resume),
+    };
+    export(&job, &mut out).unwrap();
+    assert!(out.then.is_none());
+    let host = persea_journal::Journal::take_over(&job).unwrap();
+    let error = export(&job, io::sink()).unwrap_err();
+    assert!(
+        matches!(error, crate::ExportError::Running { .. }),
+        "{error}"
+    );
+    drop(host);
+    export(&job, io::sink()).unwrap();
+}
+
+#[test]
+fn file_that_cannot_be_looked_at_is_named_as_unreadable() {
+    let (root, job) = job();
+    let name = "x".repeat(200);
+    std::fs::write(job.join(&name), "").unwrap();
+    let whole = export(&job, io::sink()).unwrap();
+    // A spelling of the directory that is so long that the kernel takes no path of the file.
+    let results = root.path().join("results");
+    let length = 4096 - name.len() - JOB.len() - 2;
+    let dots = "/.".repeat((length - results.as_os_str().len()).div_ceil(2));
+    let job = PathBuf::from(format!("{}{dots}/{JOB}", results.display()));
+    std::fs::remove_dir_all(job.join("test-results")).unwrap();
+    let exported = export(&job, io::sink()).unwrap();
+    assert!(exported.files < whole.files);
+    let unreadable: Vec<&Path> = exported.unreadable.iter().map(|it| &*it.0).collect();
+    assert_eq!(unreadable, [Path::new(&name)]);
+}
+
 #[test]
 fn job_that_is_there_is_not_imported_again() {
     let (root, job) = job();
