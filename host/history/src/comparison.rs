@@ -217,6 +217,7 @@ impl Comparison {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
     use Status::{Cancel, Error, Fail, Interrupted, Pass, Skip, Warn};
 
@@ -335,6 +336,42 @@ mod tests {
             let found = found.map(|it| it.newly_failed_cases.clone());
             assert_eq!(found.unwrap_or_default(), new, "{cases:?}");
         }
+    }
+
+    #[test]
+    fn tests_whose_names_differ_only_in_a_dot_are_compared_each() {
+        let read = |first: Status, second: Status| {
+            let started = serde_json::json!({
+                "job-id": "1", "job-dir": "/j", "name": "j", "project-dir": "/project",
+                "total": 2, "persea-version": "0", "references": [], "settings": {},
+            });
+            let finished = |index: usize, name: &str, status: Status| {
+                serde_json::json!({
+                    "index": index, "name": name, "kind": "noop", "status": status,
+                    "elapsed": 1, "directory": "d",
+                })
+            };
+            let lines = [
+                ("job-started", started),
+                ("task-finished", finished(1, "./t/a.t", first)),
+                ("task-finished", finished(2, "t/a.t", second)),
+            ];
+            let lines = lines.map(|(event, data)| {
+                let line = serde_json::json!({"event": event, "time": 1, "data": data});
+                format!("{line}\n")
+            });
+            let directory = tempfile::tempdir().unwrap();
+            let journal = directory.path().join(persea_journal::FILE_NAME);
+            std::fs::write(journal, lines.concat()).unwrap();
+            let job = JobRecord::read_with_plan(directory.path());
+            assert_eq!((&job.fault, job.runs.len()), (&None, 2));
+            job
+        };
+        let (before, after) = (read(Pass, Pass), read(Fail, Pass));
+        let comparison = Comparison::of((&before, false), (&after, false));
+        assert_eq!(changes(&comparison), [(Change::NewlyFailing, "t/a.t (2)")]);
+        assert!(comparison.has_regressions());
+        assert_eq!(comparison.unchanged, 1);
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub use update::{JobFault, Update};
 
 /// The version of the schema. Every change of what is stored, or of how journals are read, needs
 /// another one.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 /// The tables. A test has one row however many jobs have run it.
 const SCHEMA: &str = "

@@ -44,7 +44,8 @@ impl Verdict {
 /// The result of a test in one job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TestRun {
-    /// The title that people know the test by, without `./` at its beginning. Unique in its job.
+    /// The title that people know the test by, without `./` at its beginning. Unique in its job:
+    /// a number follows where another test has the same title, as in `a.t (2)`.
     pub title: String,
     /// The result.
     pub status: Status,
@@ -95,15 +96,26 @@ pub struct JobRecord {
 }
 
 /// The events that history needs.
-const EVENTS: [EventKind; 3] = [
+const EVENTS: [EventKind; 4] = [
     EventKind::JobStarted,
+    EventKind::JobTakenOver,
+    EventKind::TaskFinished,
+    EventKind::JobFinished,
+];
+
+/// The same, with the plan.
+const EVENTS_AND_PLAN: [EventKind; 5] = [
+    EventKind::JobStarted,
+    EventKind::JobTakenOver,
+    EventKind::TaskPlanned,
     EventKind::TaskFinished,
     EventKind::JobFinished,
 ];
 
 /// The same, with the plan and the cases.
-const EVENTS_AND_PLAN: [EventKind; 6] = [
+const EVENTS_PLAN_AND_CASES: [EventKind; 7] = [
     EventKind::JobStarted,
+    EventKind::JobTakenOver,
     EventKind::TaskPlanned,
     EventKind::CaseFinished,
     EventKind::TaskRetried,
@@ -114,25 +126,37 @@ const EVENTS_AND_PLAN: [EventKind; 6] = [
 impl JobRecord {
     /// Reads the journal in a job's directory. What cannot be read is [`Self::fault`].
     pub fn read(directory: &Path) -> Self {
-        Self::read_events(directory, &EVENTS)
+        let (record, has_shortened) = Self::read_events(directory, &EVENTS);
+        if !has_shortened || record.runs.len() >= record.total {
+            return record;
+        }
+        // A test that has not ended may have the same title, and decides about the number.
+        let (record, _) = Self::read_events(directory, &EVENTS_AND_PLAN);
+        Self {
+            open: Vec::new(),
+            ..record
+        }
     }
 
     /// As [`Self::read`], with the tests that have no result, and the cases that failed.
     pub fn read_with_plan(directory: &Path) -> Self {
-        Self::read_events(directory, &EVENTS_AND_PLAN)
+        Self::read_events(directory, &EVENTS_PLAN_AND_CASES).0
     }
 
-    fn read_events(directory: &Path, events: &[EventKind]) -> Self {
+    /// Reads these events. Also returns whether a title has lost its `./`.
+    fn read_events(directory: &Path, events: &[EventKind]) -> (Self, bool) {
         let mut record = Self::default();
         let mut has_begun = false;
-        let mut open: BTreeMap<usize, String> = BTreeMap::new();
+        let mut planned: BTreeMap<usize, String> = BTreeMap::new();
+        // Each with the test's position in the plan.
+        let mut runs: Vec<(usize, TestRun)> = Vec::new();
         // By the task's id, the failed cases of its present attempt.
         let mut cases: HashMap<String, Vec<String>> = HashMap::new();
         let mut reader = match Reader::open(directory) {
             Ok(reader) => reader,
             Err(error) => {
                 record.fault = Some(error.to_string());
-                return record;
+                return (record, false);
             }
         };
         loop {
@@ -144,8 +168,13 @@ impl JobRecord {
                         record.started = found.time;
                         record.begin(started.into_owned());
                     }
-                    Event::TaskPlanned(planned) => {
-                        open.insert(planned.index, planned_title(&planned));
+                    // Voids results that were cut short: those tests run again.
+                    Event::JobTakenOver(_) => {
+                        runs.retain(|(_, run)| !run.is_cut_short);
+                        record.end = None;
+                    }
+                    Event::TaskPlanned(task) => {
+                        planned.insert(task.index, planned_title(&task));
                     }
                     Event::CaseFinished(case) if Verdict::of(case.status) == Verdict::Failed => {
                         let cases = cases.entry(found.task.unwrap_or_default());
@@ -155,9 +184,9 @@ impl JobRecord {
                         cases.remove(&found.task.unwrap_or_default());
                     }
                     Event::TaskFinished(finished) => {
-                        open.remove(&finished.index);
                         let cases = cases.remove(&found.task.unwrap_or_default());
-                        record.add(finished.into_owned(), cases.unwrap_or_default());
+                        let run = run_of(finished.into_owned(), cases.unwrap_or_default());
+                        runs.push(run);
                     }
                     Event::JobFinished(finished) => record.finish(finished.into_owned()),
                     _ => {}
@@ -176,8 +205,17 @@ impl JobRecord {
             let path = directory.join(persea_journal::FILE_NAME);
             record.fault = Some(format!("{}: there is no `job-started`", path.display()));
         }
-        record.open = open.into_values().collect();
-        record
+        for (index, run) in &runs {
+            planned.remove(index);
+            record.tally.add(run.status);
+            record.flaky += usize::from(run.is_flaky);
+        }
+        let ended = runs.iter_mut().map(|(index, run)| (*index, &mut run.title));
+        let open = planned.iter_mut().map(|(index, title)| (*index, title));
+        let has_shortened = shorten(ended.chain(open).collect());
+        record.runs = runs.into_iter().map(|(_, run)| run).collect();
+        record.open = planned.into_values().collect();
+        (record, has_shortened)
     }
 
     fn begin(&mut self, started: JobStarted) {
@@ -188,22 +226,6 @@ impl JobRecord {
         self.total = started.total;
     }
 
-    fn add(&mut self, finished: TaskFinished, failed_cases: Vec<String>) {
-        self.tally.add(finished.status);
-        self.flaky += usize::from(finished.flaky);
-        self.runs.push(TestRun {
-            title: plain_title(finished.title()).to_owned(),
-            status: finished.status,
-            reason: finished.reason,
-            has_started: finished.started.is_some(),
-            elapsed: finished.elapsed,
-            attempts: finished.attempts.max(1),
-            is_flaky: finished.flaky,
-            is_cut_short: finished.cut_short,
-            failed_cases,
-        });
-    }
-
     fn finish(&mut self, finished: JobFinished) {
         self.end = Some(JobEnd {
             elapsed: finished.elapsed,
@@ -212,13 +234,169 @@ impl JobRecord {
     }
 }
 
+/// The result of a test, with the test's position in the plan.
+fn run_of(finished: TaskFinished, failed_cases: Vec<String>) -> (usize, TestRun) {
+    let run = TestRun {
+        title: finished.title().to_owned(),
+        status: finished.status,
+        reason: finished.reason,
+        has_started: finished.started.is_some(),
+        elapsed: finished.elapsed,
+        attempts: finished.attempts.max(1),
+        is_flaky: finished.flaky,
+        is_cut_short: finished.cut_short,
+        failed_cases,
+    };
+    (finished.index, run)
+}
+
 fn planned_title(planned: &TaskPlanned<'_>) -> String {
     let title = planned.title.as_deref().or(planned.name.as_deref());
     let title = title.or(planned.runnable.uri.as_deref());
-    plain_title(title.unwrap_or_default()).to_owned()
+    title.unwrap_or_default().to_owned()
 }
 
 /// The title of a test without `./`: the same test may be named with it or without.
 pub(crate) fn plain_title(title: &str) -> &str {
     title.strip_prefix("./").unwrap_or(title)
+}
+
+/// Removes `./` from the titles of a job's tests, each with its position in the plan, and numbers
+/// titles that are equal then: `a.t`, `a.t (2)`. Returns whether a title had `./`.
+fn shorten(mut titles: Vec<(usize, &mut String)>) -> bool {
+    let is_short = |title: &str| plain_title(title) == title;
+    let has_shortened = titles.iter().any(|(_, title)| !is_short(title));
+    // Titles without `./` come first, so they stay as in reports.
+    titles.sort_by_key(|(index, title)| (!is_short(title), *index));
+    // By title, the number of tests that have it with or without a number.
+    let mut used: HashMap<String, usize> = HashMap::with_capacity(titles.len());
+    for (_, title) in titles {
+        let plain = plain_title(title).to_owned();
+        let mut copies = used.get(&plain).copied().unwrap_or_default();
+        let mut unique = plain.clone();
+        while used.contains_key(&unique) {
+            copies += 1;
+            unique = format!("{plain} ({copies})");
+        }
+        used.insert(plain, copies.max(1));
+        used.entry(unique.clone()).or_insert(1);
+        *title = unique;
+    }
+    has_shortened
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use serde_json::{Value, json};
+
+    /// A job whose journal has these events after `job-started`: each a name and its data.
+    fn job(total: usize, events: &[(&str, Value)]) -> tempfile::TempDir {
+        let started = json!({
+            "job-id": "1", "job-dir": "/j", "name": "j", "project-dir": "/project",
+            "total": total, "persea-version": "0", "references": [], "settings": {},
+        });
+        let events = [&[("job-started", started)], events].concat();
+        let lines = events.into_iter().map(|(event, data)| {
+            let line = json!({"event": event, "time": 1, "task": "1", "data": data});
+            format!("{line}\n")
+        });
+        let directory = tempfile::tempdir().unwrap();
+        let journal = directory.path().join(persea_journal::FILE_NAME);
+        std::fs::write(journal, lines.collect::<String>()).unwrap();
+        directory
+    }
+
+    fn planned(index: usize, title: &str) -> (&'static str, Value) {
+        let data = json!({"index": index, "name": title, "runnable": {"kind": "noop"}});
+        ("task-planned", data)
+    }
+
+    fn ended(index: usize, title: &str, status: Status, cut_short: bool) -> (&'static str, Value) {
+        let data = json!({
+            "index": index, "name": title, "kind": "noop", "status": status, "elapsed": 1,
+            "directory": "d", "cut-short": cut_short,
+        });
+        ("task-finished", data)
+    }
+
+    /// The titles of the results with their statuses, and those of tests without a result.
+    fn titles(record: &JobRecord) -> (Vec<String>, Vec<&str>) {
+        assert_eq!(record.fault, None);
+        let runs = record.runs.iter();
+        let runs = runs.map(|run| format!("{} {}", run.title, run.status));
+        (
+            runs.collect(),
+            record.open.iter().map(String::as_str).collect(),
+        )
+    }
+
+    #[test]
+    fn titles_that_are_equal_without_a_dot_are_numbered_in_the_order_of_the_plan() {
+        use Status::{Fail, Pass, Skip, Warn};
+        // The order of the ends differs from that of the plan.
+        let events = [
+            ended(4, "./a", Warn, false),
+            ended(5, "a (2)", Skip, false),
+            ended(1, "./a.t", Fail, false),
+            ended(3, "././a", Fail, false),
+            ended(2, "a", Pass, false),
+        ];
+        let job = job(5, &events);
+        let (runs, _) = titles(&JobRecord::read(job.path()));
+        let expected = ["a (3) WARN", "a (2) SKIP", "a.t FAIL", "./a FAIL", "a PASS"];
+        assert_eq!(runs, expected);
+    }
+
+    #[test]
+    fn title_of_a_test_is_the_same_before_the_others_end() {
+        let events = [
+            planned(1, "./a"),
+            planned(2, "a"),
+            ended(1, "./a", Status::Fail, false),
+        ];
+        let job = job(2, &events);
+        let with_plan = JobRecord::read_with_plan(job.path());
+        assert_eq!(
+            titles(&with_plan),
+            (vec!["a (2) FAIL".to_owned()], vec!["a"])
+        );
+        let record = JobRecord::read(job.path());
+        assert_eq!(titles(&record), (vec!["a (2) FAIL".to_owned()], Vec::new()));
+    }
+
+    #[test]
+    fn take_over_voids_results_that_were_cut_short_and_the_end() {
+        let host = json!({
+            "machine": "m", "boot": "b", "process": 1, "user": 0, "persea-version": "0",
+        });
+        let finished = JobFinished {
+            tally: Tally::default(),
+            total: 2,
+            elapsed: 1,
+            interrupted_by: Some("the user".to_owned()),
+            switches: 0,
+        };
+        let finished = serde_json::to_value(finished).unwrap();
+        let taken_over = json!({"host": host, "kept": 1, "again": 1, "left": 0});
+        let mut events = vec![
+            planned(1, "a"),
+            planned(2, "b"),
+            ended(1, "a", Status::Pass, false),
+            ended(2, "b", Status::Interrupted, true),
+            ("job-finished", finished),
+        ];
+        let stopped = JobRecord::read_with_plan(job(2, &events).path());
+        assert_eq!(stopped.tally.get(Status::Interrupted), 1);
+        assert!(stopped.end.is_some());
+        events.push(("job-taken-over", taken_over));
+        let resumed = JobRecord::read_with_plan(job(2, &events).path());
+        assert_eq!(titles(&resumed), (vec!["a PASS".to_owned()], vec!["b"]));
+        assert_eq!((resumed.tally.total(), resumed.end), (1, None));
+        events.push(ended(2, "b", Status::Fail, false));
+        let record = JobRecord::read(job(2, &events).path());
+        assert_eq!(titles(&record).0, ["a PASS", "b FAIL"]);
+        assert_eq!(record.tally.total(), 2);
+    }
 }

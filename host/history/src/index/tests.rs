@@ -143,6 +143,16 @@ fn running_job_is_read_as_far_as_it_is_and_again_at_its_end() {
     assert_eq!(jobs().1, update(0, 0));
 }
 
+#[test]
+fn tests_whose_names_differ_only_in_a_dot_have_a_run_each() {
+    let place = Place::new();
+    let tests = [("./t/a.t", Status::Fail), ("t/a.t", Status::Pass)];
+    place.finish("job-1", 1, &tests);
+    place.finish("job-2", 2, &[("./t/a.t", Status::Warn)]);
+    assert_eq!(place.runs("t/a.t").0, ["job-2 WARN", "job-1 PASS"]);
+    assert_eq!(place.runs("t/a.t (2)").0, ["job-1 FAIL"]);
+}
+
 /// A spelling of a path with so many `.` that it has this number of bytes, or one less.
 fn spelled_out(path: &Path, length: usize) -> PathBuf {
     let missing = length - path.as_os_str().len();

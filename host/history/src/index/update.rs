@@ -171,9 +171,8 @@ fn insert(
     ])?;
     let mut find = transaction.prepare("SELECT id FROM tests WHERE title = ?1")?;
     let mut add = transaction.prepare("INSERT INTO tests (title) VALUES (?1)")?;
-    // Titles are unique in a job; in a damaged journal the last one counts.
     let mut write = transaction.prepare(
-        "INSERT OR REPLACE INTO runs (test, job, status, has_started, elapsed, attempts, flaky)
+        "INSERT INTO runs (test, job, status, has_started, elapsed, attempts, flaky)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     )?;
     for run in record.runs.iter().filter(|run| !run.is_cut_short) {
