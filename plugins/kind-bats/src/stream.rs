@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use persea_exec_command::LineBuffer;
 use persea_exec_command::results::{TestResult, Verdict, one_line, shown};
 
 /// The names of results that are about no test.
@@ -27,8 +28,7 @@ const LONGEST_LINE: usize = 1 << 20;
 /// The output of bats for one file.
 #[derive(Debug, Default)]
 pub(crate) struct Stream {
-    /// The bytes after the last whole line.
-    rest: Vec<u8>,
+    lines: LineBuffer<LONGEST_LINE>,
     planned: Option<u64>,
     /// The tests that have begun and have no result, by their numbers.
     running: BTreeMap<u64, String>,
@@ -51,23 +51,16 @@ struct Last {
 impl Stream {
     /// Takes what bats has printed since the last call. Returns the results that are complete.
     pub(crate) fn take(&mut self, bytes: &[u8]) -> Vec<TestResult> {
-        self.rest.extend_from_slice(bytes);
-        let rest = std::mem::take(&mut self.rest);
-        for line in rest.split_inclusive(|byte| *byte == b'\n') {
-            match line.strip_suffix(b"\n") {
-                Some(line) => self.add_line(&String::from_utf8_lossy(line)),
-                None if line.len() > LONGEST_LINE => self.add_line(&String::from_utf8_lossy(line)),
-                None => self.rest = line.to_vec(),
-            }
+        for line in self.lines.take(bytes).iter() {
+            self.add_line(&String::from_utf8_lossy(line));
         }
         std::mem::take(&mut self.results)
     }
 
     /// Ends the stream. Returns the results that were not returned yet.
     pub(crate) fn finish(&mut self) -> Vec<TestResult> {
-        let rest = std::mem::take(&mut self.rest);
-        if !rest.is_empty() {
-            self.add_line(&String::from_utf8_lossy(&rest));
+        for line in self.lines.finish().iter() {
+            self.add_line(&String::from_utf8_lossy(line));
         }
         self.settle();
         std::mem::take(&mut self.results)

@@ -7,6 +7,7 @@ mod test;
 
 use std::collections::HashMap;
 
+use persea_exec_command::LineBuffer;
 use persea_exec_command::results::{TestResult, Verdict, seconds};
 
 use crate::reason::Package;
@@ -29,8 +30,7 @@ const LONGEST_LINE: usize = 1 << 20;
 #[derive(Debug)]
 pub(crate) struct Stream {
     package: Package,
-    /// The bytes after the last whole line.
-    rest: Vec<u8>,
+    lines: LineBuffer<LONGEST_LINE>,
     is_marked: bool,
     /// The tests that have begun, without those whose results were taken, by their full names.
     tests: HashMap<String, OpenTest>,
@@ -72,7 +72,7 @@ impl Stream {
     pub(crate) fn new(package: Package) -> Self {
         Self {
             package,
-            rest: Vec::new(),
+            lines: LineBuffer::default(),
             is_marked: false,
             tests: HashMap::new(),
             begun: 0,
@@ -88,23 +88,16 @@ impl Stream {
     /// Takes what the process has printed since the last call. Returns the top-level tests that
     /// have ended, with their subtests as sections.
     pub(crate) fn take(&mut self, bytes: &[u8]) -> Vec<TestResult> {
-        self.rest.extend_from_slice(bytes);
-        let rest = std::mem::take(&mut self.rest);
-        for line in rest.split_inclusive(|byte| *byte == b'\n') {
-            match line.strip_suffix(b"\n") {
-                Some(line) => self.add_line(&String::from_utf8_lossy(line)),
-                None if line.len() > LONGEST_LINE => self.add_line(&String::from_utf8_lossy(line)),
-                None => self.rest = line.to_vec(),
-            }
+        for line in self.lines.take(bytes).iter() {
+            self.add_line(&String::from_utf8_lossy(line));
         }
         std::mem::take(&mut self.results)
     }
 
     /// Ends the stream. Returns the tests that have ended and were not returned yet.
     pub(crate) fn finish(&mut self) -> Vec<TestResult> {
-        let rest = std::mem::take(&mut self.rest);
-        if !rest.is_empty() {
-            self.add_line(&String::from_utf8_lossy(&rest));
+        for line in self.lines.finish().iter() {
+            self.add_line(&String::from_utf8_lossy(line));
         }
         self.settle();
         std::mem::take(&mut self.results)

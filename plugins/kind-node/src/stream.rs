@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use persea_exec_command::LineBuffer;
 use persea_exec_command::results::{TestResult, Verdict, one_line};
 use serde::Deserialize;
 
@@ -15,8 +16,8 @@ const CANCELLED: &str = "cancelledByParent";
 /// The report of one process.
 #[derive(Debug, Default)]
 pub(crate) struct Stream {
-    /// The bytes after the last whole line.
-    rest: Vec<u8>,
+    /// Without a limit: the session ends a report whose line is too long.
+    lines: LineBuffer<{ usize::MAX }>,
     /// The tests whose subtests are reported, the outermost first.
     open: Vec<OpenTest>,
     /// The tests that run, with their levels, in the order in which they began.
@@ -71,19 +72,14 @@ struct Failure {
 impl Stream {
     /// Takes what the process has reported since the last call. Returns the results in it.
     pub(crate) fn take(&mut self, bytes: &[u8]) -> Vec<Reported> {
-        self.rest.extend_from_slice(bytes);
-        let rest = std::mem::take(&mut self.rest);
         let mut results = Vec::new();
-        for line in rest.split_inclusive(|byte| *byte == b'\n') {
-            match line.strip_suffix(b"\n") {
-                None => self.rest = line.to_vec(),
-                Some(line) => match serde_json::from_slice::<Line>(line) {
-                    Ok(read) => results.extend(self.apply(read)),
-                    Err(_) => {
-                        let text = String::from_utf8_lossy(line).into_owned();
-                        self.mistake.get_or_insert(text);
-                    }
-                },
+        for line in self.lines.take(bytes).iter() {
+            match serde_json::from_slice::<Line>(line) {
+                Ok(read) => results.extend(self.apply(read)),
+                Err(_) => {
+                    let text = String::from_utf8_lossy(line).into_owned();
+                    self.mistake.get_or_insert(text);
+                }
             }
         }
         results
@@ -111,7 +107,7 @@ impl Stream {
 
     /// How many bytes are kept until their line ends.
     pub(crate) fn kept(&self) -> usize {
-        self.rest.len()
+        self.lines.kept()
     }
 
     /// The path of the test that runs; none where several run side by side, because nobody knows

@@ -12,6 +12,7 @@
 
 mod ending;
 pub mod files;
+mod lines;
 pub mod listing;
 pub mod options;
 pub mod percent;
@@ -19,6 +20,7 @@ pub mod python;
 pub mod results;
 mod waiting;
 
+pub use lines::{LineBuffer, Lines};
 pub use waiting::{is_time_up, run_within, wait_looking};
 
 pub use ending::{describe_exit, return_code, unknown_ending, with_return_code};
