@@ -4,7 +4,8 @@ use std::collections::HashSet;
 
 use persea_exec_command::results::{CaseReporter, Tally, TestResult, Verdict};
 use persea_exec_command::{
-    describe_exit, files, is_time_up, start_failure, wait_looking, with_return_code,
+    describe_exit, files, is_time_up, start_failure, text_argument, tool_command, wait_looking,
+    with_return_code,
 };
 use persea_plugin_sdk::cases::Case;
 use persea_plugin_sdk::prelude::*;
@@ -64,11 +65,7 @@ pub(crate) fn run(task: &Task) -> Result<Outcome, Error> {
 /// The command that runs the file of a task.
 fn command(task: &Task) -> Result<Command, Error> {
     let runnable = &task.runnable;
-    let text = |name: &str| match runnable.kwargs.get(name) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::Text(text)) => Ok(Some(text.clone())),
-        Some(_) => Err(Error::new("invalid", format!("`{name}` must be a text"))),
-    };
+    let text = |name| text_argument(runnable, name);
     let (filter, tags) = (text(FILTER)?, text(TAGS)?);
     if let Some(arg) = runnable.args.iter().find(|arg| is_refused(arg)) {
         let message = format!(
@@ -77,14 +74,7 @@ fn command(task: &Task) -> Result<Command, Error> {
         );
         return Err(Error::new("invalid", message));
     }
-    let mut as_program = task.clone();
-    // Those of this kind are no variables.
-    as_program.runnable.kwargs = Attributes::new();
-    let mut command = persea_exec_command::command(&as_program)?;
-    let mut file = std::mem::replace(&mut command.program, BATS.get(&task.settings).to_owned());
-    if file.starts_with('-') {
-        file.insert_str(0, "./");
-    }
+    let (mut command, file) = tool_command(task, BATS.get(&task.settings))?;
     let own = std::mem::take(&mut command.args);
     command = command.args(["--formatter", "cat", "--timing"]).args(own);
     for (option, value) in [("--filter", filter), ("--filter-tags", tags)] {

@@ -18,9 +18,11 @@ pub mod options;
 pub mod percent;
 pub mod python;
 pub mod results;
+mod tool;
 mod waiting;
 
 pub use lines::{LineBuffer, Lines};
+pub use tool::{text_argument, tool_command};
 pub use waiting::{is_time_up, run_within, wait_looking};
 
 pub use ending::{describe_exit, return_code, unknown_ending, with_return_code};
