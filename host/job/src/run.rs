@@ -47,7 +47,7 @@ pub struct Job {
     pub config: Arc<Config>,
     /// The plugins.
     pub catalog: Arc<Catalog>,
-    /// The spawners of the tests' processes: those of [`spawners_of`](crate::spawners_of).
+    /// The spawners of the tests' processes: those of `spawners_of`.
     pub spawners: Spawners,
     /// The references, as the user gave them.
     pub references: Vec<String>,
