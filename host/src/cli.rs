@@ -95,6 +95,10 @@ impl Common {
     /// Adds the options that stand before the subcommand. Where an option stands on both sides,
     /// clap keeps only what is after the subcommand.
     fn add_options_before_subcommand(&mut self) {
+        let first = std::env::args_os().nth(1).unwrap_or_default();
+        if !first.as_encoded_bytes().starts_with(b"-") {
+            return;
+        }
         // An option that only the top level knows ends at the subcommand.
         let mut top = Cli::command().ignore_errors(true);
         for id in ["config", "assignments", "plugin_dir", "grant"] {

@@ -54,6 +54,11 @@ impl Globs {
         Ok(Self(built))
     }
 
+    /// Whether there are no globs.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether one of the globs matches a file, whose path is as [`below`] returns it.
     pub(crate) fn match_file(&self, path: &Path) -> bool {
         self.0.is_match(path)

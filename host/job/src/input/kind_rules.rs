@@ -203,6 +203,9 @@ impl KindRules {
 
     /// Whether a file of a directory is left out.
     pub(crate) fn excludes(&self, reference: &str) -> bool {
+        if self.exclude.is_empty() {
+            return false;
+        }
         let path = self.below(reference);
         self.exclude.match_any_part(&path)
     }
